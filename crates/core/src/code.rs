@@ -51,6 +51,26 @@ impl ErrorCode {
             Self::Io => "io",
         }
     }
+
+    /// The code with this text.
+    pub fn parse(text: &str) -> Option<Self> {
+        [
+            Self::NotFound,
+            Self::Forbidden,
+            Self::Conflict,
+            Self::Invalid,
+            Self::WrongType,
+            Self::Corrupt,
+            Self::InUse,
+            Self::Fenced,
+            Self::NoSpace,
+            Self::Unavailable,
+            Self::NewerFormat,
+            Self::Io,
+        ]
+        .into_iter()
+        .find(|code| code.as_str() == text)
+    }
 }
 
 impl fmt::Display for ErrorCode {

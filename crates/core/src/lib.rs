@@ -26,8 +26,13 @@ mod time;
 
 pub use caller::{Authority, Caller, Grant, Role};
 pub use code::ErrorCode;
-pub use id::{CollectionId, DraftId, IdempotencyKey, KeyError, ProjectId, RunId, Scope, VersionId, VersionIndex};
-pub use name::{Alias, ArtifactName, ArtifactType, EntityName, NameError, ProjectName, RunName, Tag};
+pub use id::{
+    CollectionId, DraftId, IdempotencyKey, KeyError, ProjectId, RunId, Scope, VersionId,
+    VersionIndex,
+};
+pub use name::{
+    Alias, ArtifactName, ArtifactType, EntityName, NameError, ProjectName, RunName, Tag,
+};
 pub use reference::{ArtifactRef, RefError, Selector};
 pub use run::{Provenance, RunState};
 pub use time::{Timestamp, Ttl, TtlError, parse_duration};

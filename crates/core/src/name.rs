@@ -46,7 +46,8 @@ fn check_common(text: &str, forbidden: &[char]) -> Result<(), &'static str> {
 
 /// Whether the text is `v` and ASCII digits, the form reserved for version numbers.
 pub(crate) fn looks_like_index(text: &str) -> bool {
-    text.strip_prefix('v').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+    text.strip_prefix('v')
+        .is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
 macro_rules! name_type {

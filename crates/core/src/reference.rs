@@ -35,7 +35,9 @@ pub enum RefError {
         source: NameError,
     },
     /// More than `entity/project/name`.
-    #[error("reference `{0}` has too many `/`: the form is `[[entity/]project/]name[:alias or :vN]`")]
+    #[error(
+        "reference `{0}` has too many `/`: the form is `[[entity/]project/]name[:alias or :vN]`"
+    )]
     TooManyParts(String),
 }
 
@@ -126,7 +128,9 @@ impl FromStr for ArtifactRef {
             (None, Some((name, version))) if looks_like_index(version) => {
                 (name, Selector::Index(version.parse().map_err(named)?))
             }
-            (None, Some((name, alias))) => (name, Selector::Alias(Alias::new(alias).map_err(named)?)),
+            (None, Some((name, alias))) => {
+                (name, Selector::Alias(Alias::new(alias).map_err(named)?))
+            }
         };
         let (entity, project) = match parts.as_slice() {
             [] => (None, None),

@@ -55,7 +55,9 @@ impl<'de> serde::Deserialize<'de> for Timestamp {
 }
 
 /// How long a version lives, counted from its creation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Ttl {
     /// What the collection says, then the project, else for ever.

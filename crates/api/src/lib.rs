@@ -1,0 +1,38 @@
+//! What an operation on a Heirloom repository takes and answers: documents,
+//! [`Problem`]s, and the [`Backend`] trait that the client drives.
+//!
+//! Two things implement [`Backend`]: a repository in this process, and the
+//! HTTP client. Control goes through boxed futures; bytes go through the
+//! blocking [`Uploader`] and [`Downloader`], because the threads that hash and
+//! write files are blocking anyway (see `docs/adr/0003-two-planes.md`).
+//!
+//! This crate knows no storage, no HTTP and no command line.
+//!
+//! ```
+//! use heirloom_api::Problem;
+//! let problem = Problem::not_found("artifact", "animals:prod");
+//! assert_eq!(problem.code.as_str(), "not_found");
+//! let wire = serde_json::to_string(&problem)?;
+//! assert_eq!(serde_json::from_str::<Problem>(&wire)?, problem);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+mod backend;
+mod doc;
+mod problem;
+mod request;
+
+pub use backend::{
+    Answer, Backend, BackendInfo, BlobKind, Downloader, EntryPage, PackSent, Pending, Sent,
+    Uploader, Visit,
+};
+pub use doc::{
+    CollectionDoc, Committed, Damage, EventDoc, Found, LineageDoc, LineageEdge, LineageNode,
+    ProjectDoc, RunDoc, RunRef, RunVersion, StateDoc, Usage, UsageReport, VerifyReport, VersionDoc,
+    VersionRef,
+};
+pub use problem::Problem;
+pub use request::{
+    BeginDraft, Commit, Delete, DraftDoc, Expected, LineageQuery, ListVersions, ProjectRef,
+    StartRun, Towards, UpdateCollection, UpdateRun, UpdateVersion, UsageBy,
+};
