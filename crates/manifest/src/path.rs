@@ -98,17 +98,13 @@ impl LogicalPath {
         if bytes.len() >= 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':' {
             return Err(PathError::DrivePrefix);
         }
-        for part in text.split('/') {
-            match part {
-                "" => return Err(PathError::EmptyPart),
-                "." => return Err(PathError::CurrentSegment),
-                _ => {}
-            }
-            if part.split('\\').any(|piece| piece == "..") {
-                return Err(PathError::ParentSegment);
-            }
-        }
-        Ok(())
+        check_parts(text)
+    }
+
+    /// Wraps text that [`check_from`] accepted.
+    pub(crate) fn from_checked(text: &str) -> Self {
+        debug_assert_eq!(Self::check(text), Ok(()));
+        Self(text.into())
     }
 
     /// The text.
@@ -153,7 +149,10 @@ impl LogicalPath {
     /// empty prefix contains everything.
     pub fn is_within(&self, prefix: &str) -> bool {
         prefix.is_empty()
-            || self.0.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            || self
+                .0
+                .strip_prefix(prefix)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// The text with control characters escaped (`\n`, `\u{1b}`, …), safe to
@@ -169,6 +168,36 @@ impl LogicalPath {
         }
         out
     }
+}
+
+fn check_parts(text: &str) -> Result<(), PathError> {
+    for part in text.split('/') {
+        match part {
+            "" => return Err(PathError::EmptyPart),
+            "." => return Err(PathError::CurrentSegment),
+            _ if part.contains("..") && part.split('\\').any(|piece| piece == "..") => {
+                return Err(PathError::ParentSegment);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Checks a path whose bytes before `from` are the leading whole parts, slash
+/// included, of a path that was checked before; `from` 0 checks all of it.
+pub(crate) fn check_from(path: &[u8], from: usize) -> Result<(), PathError> {
+    let tail = std::str::from_utf8(&path[from..]).map_err(|_| PathError::NotUtf8)?;
+    if from == 0 {
+        return LogicalPath::check(tail);
+    }
+    if path.len() > MAX_PATH_BYTES {
+        return Err(PathError::TooLong);
+    }
+    if tail.as_bytes().contains(&0) {
+        return Err(PathError::Nul);
+    }
+    check_parts(tail)
 }
 
 impl fmt::Display for LogicalPath {
@@ -251,7 +280,9 @@ mod tests {
 
     #[test]
     fn unusual_but_harmless_names_are_kept() {
-        for text in ["...", "a..b", "..a", "a b", "a\nb", "é", "e\u{301}", "a\\b", "ab:c", "😀", "-rf"] {
+        for text in
+            ["...", "a..b", "..a", "a b", "a\nb", "é", "e\u{301}", "a\\b", "ab:c", "😀", "-rf"]
+        {
             assert_eq!(LogicalPath::new(text).map(|p| p.to_string()).as_deref(), Ok(text));
         }
     }
