@@ -46,13 +46,13 @@ fn one_edit_rewrites_one_path_of_nodes() {
         patch(&mut nodes, &base.root, edits, &mut Discard).unwrap()
     };
 
-    for n in positions(100) {
+    for n in positions(40) {
         let changed = one(vec![(name(n), Edit::Put(file(ENTRIES + n)))]);
         assert_eq!(changed.nodes, height, "entry {n}: exactly one path");
         assert!(changed.bytes <= 64 << 10, "entry {n}: {} bytes", changed.bytes);
     }
     let (mut nodes_written, mut runs) = (0, 0);
-    for n in positions(100) {
+    for n in positions(40) {
         let removed = one(vec![(name(n), Edit::Remove)]);
         let below = path(&format!("{}x", name(n)));
         let added = one(vec![(below, Edit::Put(file(1)))]);
