@@ -31,12 +31,14 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<Verdict>
     let cargo = || Shell::cargo(root);
     if cargo().args(["nextest", "--version"]).succeeds() {
         let nextest = ["nextest", "run", "--workspace", "--locked", "--no-fail-fast"];
-        session.run(cargo().args(nextest).args(["--no-tests", "pass"]))?;
+        session.run(Runner::Nextest, cargo().args(nextest).args(["--no-tests", "pass"]))?;
     } else {
         let test = ["test", "--workspace", "--locked", "--no-fail-fast"];
-        session.run(cargo().args(test).args(["--lib", "--bins", "--tests", "--examples"]))?;
+        let targets = ["--lib", "--bins", "--tests", "--examples"];
+        session.run(Runner::Libtest, cargo().args(test).args(targets))?;
     }
-    session.run(cargo().args(["test", "--doc", "--workspace", "--locked", "--no-fail-fast"]))?;
+    let doc = ["test", "--doc", "--workspace", "--locked", "--no-fail-fast"];
+    session.run(Runner::Libtest, cargo().args(doc))?;
     for folder in downstream(root)? {
         // Same versions as ours, all fetched already.
         std::fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
@@ -45,7 +47,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<Verdict>
             .env("CARGO_TARGET_DIR", workspace.target.join("downstream"))
             .env("CARGO_PROFILE_DEV_DEBUG", "false");
         eprintln!("{}:", folder.strip_prefix(root).unwrap_or(&folder).display());
-        session.run(test)?;
+        session.run(Runner::Libtest, test)?;
     }
     println!("tests: {} passed, {} failed", session.counts.passed, session.counts.failed);
     Ok(Verdict::of(session.fine))
@@ -59,7 +61,7 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn run(&mut self, mut command: Shell) -> anyhow::Result<()> {
+    fn run(&mut self, runner: Runner, mut command: Shell) -> anyhow::Result<()> {
         command = command.args(self.args.filter.iter());
         if self.args.bless {
             let accept = [("INSTA_UPDATE", "always"), ("INSTA_FORCE_PASS", "1")];
@@ -73,7 +75,7 @@ impl Session<'_> {
         let counts = Mutex::new(Counts::default());
         let fine = command.watch(|line| {
             let mut counts = counts.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            *counts = counts.plus(Counts::of(line).unwrap_or_default());
+            *counts = counts.plus(Counts::of(runner, line).unwrap_or_default());
         })?;
         let counts = counts.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
         self.counts = self.counts.plus(counts.settled(fine));
@@ -96,6 +98,13 @@ pub(crate) fn downstream(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
+/// Who runs the tests, and so in which form the sums come.
+#[derive(Clone, Copy)]
+enum Runner {
+    Nextest,
+    Libtest,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     passed: u64,
@@ -103,16 +112,16 @@ struct Counts {
 }
 
 impl Counts {
-    /// What a line of output counts, if it is a summary of nextest (one per run) or
-    /// of libtest (one per binary).
-    fn of(line: &str) -> Option<Self> {
-        let line = line.trim_start();
-        let tallies = if let Some(rest) = line.strip_prefix("test result: ") {
-            rest.split_once(". ")?.1
-        } else if line.starts_with("Summary [") {
-            line.split_once(" run: ")?.1
-        } else {
-            return None;
+    /// What a line of output counts, if it is a summary: nextest prints one per run,
+    /// libtest one per binary. nextest also repeats, indented, what libtest said in a
+    /// test that failed: each runner is heard on its own line only.
+    fn of(runner: Runner, line: &str) -> Option<Self> {
+        let tallies = match runner {
+            Runner::Nextest if line.trim_start().starts_with("Summary [") => {
+                line.split_once(" run: ")?.1
+            }
+            Runner::Libtest => line.strip_prefix("test result: ")?.split_once(". ")?.1,
+            Runner::Nextest => return None,
         };
         let mut counts = Self::default();
         for tally in tallies.split([';', ',']) {
@@ -149,26 +158,34 @@ mod tests {
     #[test]
     fn summary_of_nextest_is_read() {
         let line = "     Summary [   0.212s] 3 tests run: 1 passed, 2 failed, 0 skipped";
-        assert_eq!(Counts::of(line), counts(1, 2));
+        assert_eq!(Counts::of(Runner::Nextest, line), counts(1, 2));
         let line = "Summary [ 9.1s] 9/12 tests run: 6 passed (1 slow, 2 leaky), 1 failed, 1 timed out, 1 exec failed, 3 skipped";
-        assert_eq!(Counts::of(line), counts(6, 3));
+        assert_eq!(Counts::of(Runner::Nextest, line), counts(6, 3));
         let line = "     Summary [   0.000s] 1 test run: 1 passed, 3 skipped";
-        assert_eq!(Counts::of(line), counts(1, 0));
+        assert_eq!(Counts::of(Runner::Nextest, line), counts(1, 0));
     }
 
     #[test]
     fn summary_of_libtest_is_read() {
         let line = "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 7 filtered out; finished in 0.00s";
-        assert_eq!(Counts::of(line), counts(3, 0));
+        assert_eq!(Counts::of(Runner::Libtest, line), counts(3, 0));
         let line = "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out";
-        assert_eq!(Counts::of(line), counts(1, 2));
+        assert_eq!(Counts::of(Runner::Libtest, line), counts(1, 2));
     }
 
     #[test]
     fn other_lines_count_nothing() {
         for line in ["", "        PASS [   0.005s] (1/3) nx a", "3 passed", "running 3 tests"] {
-            assert_eq!(Counts::of(line), None, "{line:?}");
+            assert_eq!(Counts::of(Runner::Nextest, line), None, "{line:?}");
+            assert_eq!(Counts::of(Runner::Libtest, line), None, "{line:?}");
         }
+    }
+
+    #[test]
+    fn what_a_runner_repeats_of_the_other_is_not_counted_again() {
+        let inner = "    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured";
+        assert_eq!(Counts::of(Runner::Nextest, inner), None);
+        assert_eq!(Counts::of(Runner::Libtest, inner), None);
     }
 
     #[test]
