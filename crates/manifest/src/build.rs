@@ -133,10 +133,8 @@ impl Builder {
 
     /// Whether a node of `level` has been finished or adopted.
     pub(crate) fn has_nodes(&self, level: u8) -> bool {
-        self.levels
-            .iter()
-            .skip(usize::from(level) + 1)
-            .any(|level| level.emitted || level.writer.count > 0)
+        // The topmost level always has an open record.
+        self.levels.iter().skip(usize::from(level) + 1).any(|level| level.writer.count > 0)
     }
 
     /// The last path pushed or adopted; empty before the first.

@@ -296,21 +296,47 @@ fn bad_edits_are_refused_by_their_rule() {
 
 #[test]
 fn a_file_far_from_its_directory_is_found() {
-    // Between `a` and `a/x` lie enough entries for many adopted nodes.
-    let mut model: Model = (0..500u64).map(|n| (path(&format!("a-{n:04}")), file(n))).collect();
-    model.insert(path("a/x"), file(1));
-    let mut nodes = MemoryNodes::new();
-    let base = build(Params::small(), &model, &mut nodes).root;
-    let refused = patch_small(&mut nodes, base, [(path("a"), Edit::Put(file(1)))]).map(|_| ());
+    // Between `a` and `a/x` lie enough entries for many adopted nodes, and so
+    // do behind them: nothing has to be opened for another reason.
+    let mut rest: Model = (0..500u64).map(|n| (path(&format!("a-{n:04}")), file(n))).collect();
+    rest.extend((0..500u64).map(|n| (path(&format!("b-{n:04}")), file(n))));
     let expected = ManifestError::FileAsDirectory { file: path("a"), below: path("a/x") };
-    assert_eq!(refused, Err(PatchError::Invalid(expected)));
+    for (there, put) in [("a/x", "a"), ("a", "a/x")] {
+        let mut model = rest.clone();
+        model.insert(path(there), file(1));
+        let mut nodes = MemoryNodes::new();
+        let base = build(Params::small(), &model, &mut nodes).root;
+        let refused = patch_small(&mut nodes, base, [(path(put), Edit::Put(file(1)))]).map(drop);
+        assert_eq!(refused, Err(PatchError::Invalid(expected.clone())));
+        // Exchanging one for the other is fine, in either order of paths.
+        let edits = BTreeMap::from([(path(there), Edit::Remove), (path(put), Edit::Put(file(1)))]);
+        model.remove(&path(there));
+        model.insert(path(put), file(1));
+        let (patched, _) = patch_small(&mut nodes, base, edits).unwrap();
+        assert_eq!(patched.tree, build(Params::small(), &model, &mut nodes));
+    }
+}
 
-    model.remove(&path("a/x"));
-    model.insert(path("a"), file(1));
-    let base = build(Params::small(), &model, &mut nodes).root;
-    let refused = patch_small(&mut nodes, base, [(path("a/x"), Edit::Put(file(1)))]).map(|_| ());
-    let expected = ManifestError::FileAsDirectory { file: path("a"), below: path("a/x") };
-    assert_eq!(refused, Err(PatchError::Invalid(expected)));
+#[test]
+fn a_tree_cut_short_at_either_end_is_canonical() {
+    // Cutting leaves single nodes on levels that had several: the root moves
+    // down, even past a last inner node that has one child.
+    for count in 20..80u64 {
+        let all: Vec<_> = (0..count).map(|n| (path(&format!("{n:03}")), file(n))).collect();
+        let mut nodes = MemoryNodes::new();
+        let base = build(Params::small(), &all.iter().cloned().collect(), &mut nodes).root;
+        for keep in 0..10 {
+            for (kept, cut) in
+                [(&all[..keep], &all[keep..]), (&all[all.len() - keep..], &all[..all.len() - keep])]
+            {
+                let edits = cut.iter().map(|(path, _)| (path.clone(), Edit::Remove));
+                let (patched, _) = patch_small(&mut nodes, base, edits).unwrap();
+                let rest = kept.iter().cloned().collect();
+                let expected = build(Params::small(), &rest, &mut MemoryNodes::new());
+                assert_eq!(patched.tree, expected, "{keep} of {count}");
+            }
+        }
+    }
 }
 
 #[test]

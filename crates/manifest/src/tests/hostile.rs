@@ -225,6 +225,20 @@ fn an_overlap_two_levels_down_is_found() {
 }
 
 #[test]
+fn an_overlap_behind_a_skipped_node_is_found() {
+    let (mut nodes, before) = forge(vec![leaf_of(&["a", "m"]), leaf_of(&["n", "z"])], |_| {});
+    let (new, after) = forge(vec![leaf_of(&["a", "m"]), leaf_of(&["c", "z"])], |_| {});
+    for (id, bytes) in new.iter() {
+        nodes.insert(*id, bytes.to_vec());
+    }
+    let last = Diff::new(&mut nodes, before, after).last();
+    assert!(
+        matches!(&last, Some(Err(ReadError::Damaged { reason: Damage::Overlap, .. }))),
+        "{last:?}"
+    );
+}
+
+#[test]
 fn a_missing_node_is_the_sources_error() {
     let (mut nodes, root) = forge(vec![leaf_of(&["a"]), leaf_of(&["b"])], |c| {
         c[1].id = NodeId::from_bytes([9; 32]);
