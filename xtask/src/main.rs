@@ -17,6 +17,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
+mod demo;
 mod generate;
 mod layers;
 mod licences;
@@ -45,6 +47,10 @@ enum Verb {
     Lint(lint::Args),
     /// `test`, then `lint`
     Ci,
+    /// Show the main job on a real data set and a real model
+    Demo(demo::Args),
+    /// Measure against plain tools; minutes, and some 20 GiB of disk
+    Bench(bench::Args),
     /// Check which crate depends on which
     Layers(layers::Args),
     /// Write the generated files
@@ -86,6 +92,8 @@ fn run(verb: Verb) -> anyhow::Result<Verdict> {
             let linted = lint::run(&workspace, &lint::Args::default())?;
             Ok(Verdict::of(tested == Verdict::Fine && linted == Verdict::Fine))
         }
+        Verb::Demo(args) => demo::run(&workspace, &args),
+        Verb::Bench(args) => bench::run(&workspace, &args),
         Verb::Layers(args) => layers::run(&workspace, &args),
         Verb::Gen(args) => generate::run(&workspace, &args),
     }

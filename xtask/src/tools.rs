@@ -14,6 +14,12 @@ pub(crate) struct Need {
     probe: &'static [&'static str],
 }
 
+impl Need {
+    pub(crate) const fn new(package: &'static str, probe: &'static [&'static str]) -> Self {
+        Self { package, probe }
+    }
+}
+
 /// For spelling, and for the Python programs that tests may use.
 pub(crate) const PYTHON: Need =
     Need { package: "python3-venv", probe: &["python3", "-c", "import ensurepip, venv"] };

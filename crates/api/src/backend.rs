@@ -228,7 +228,6 @@ pub trait Backend: Send + Sync {
         version: VersionDoc,
         alias: Alias,
         expected: Expected,
-        run: Option<RunId>,
     ) -> Pending<'a, ()>;
     fn remove_alias<'a>(
         &'a self,

@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let put = |what: &str| {
         let mut stored = None;
         measure(what, large.len(), || {
-            stored = Some(put_file(&store, &file, &path, None)?);
+            stored = Some(put_file(&store, &file, &path, None, &mut |_| {})?);
             Ok(())
         })?;
         Ok::<_, StoreError>(stored.expect("it was put").id)

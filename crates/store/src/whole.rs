@@ -120,7 +120,8 @@ fn hash_piece(hasher: &mut BlobHasher, bytes: &[u8]) {
 ///
 /// `path` is only for messages. With `expected_size`, a file of another length
 /// is refused; comparing modification times before and after is up to the
-/// caller. Memory: three buffers of 1 MiB.
+/// caller. `progress` hears of the bytes as they are taken. Memory: three buffers
+/// of 1 MiB.
 ///
 /// # Errors
 /// [`StoreError::SizeMismatch`], and then nothing is left; else as
@@ -130,6 +131,7 @@ pub fn put_file<S: Store + ?Sized>(
     file: &File,
     path: &Path,
     expected_size: Option<u64>,
+    progress: &mut dyn FnMut(u64),
 ) -> Result<StoredBlob, StoreError> {
     let mut hasher = BlobHasher::new();
     if let Some(StagedClone { upload, file: clone }) = store.create_clone(file)? {
@@ -138,6 +140,7 @@ pub fn put_file<S: Store + ?Sized>(
             |buf| source.read(buf),
             |bytes| {
                 hash_piece(&mut hasher, bytes);
+                progress(bytes.len() as u64);
                 Ok::<(), StoreError>(())
             },
         )?;
@@ -152,7 +155,10 @@ pub fn put_file<S: Store + ?Sized>(
             hash_piece(&mut hasher, &buf[..got]);
             Ok(got)
         },
-        |bytes| upload.append(bytes),
+        |bytes| {
+            progress(bytes.len() as u64);
+            upload.append(bytes)
+        },
     )?;
     source.check_end()?;
     publish(upload, &hasher, Existing::Keep)

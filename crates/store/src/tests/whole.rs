@@ -29,11 +29,11 @@ fn files_of_every_length_around_the_buffers_are_put_and_streamed() {
             let mut file = File::open(&path).unwrap();
             // The cursor plays no part, and stays.
             file.seek(SeekFrom::Start(3)).unwrap();
-            let stored = put_file(store, &file, &path, Some(length as u64)).unwrap();
+            let stored = put_file(store, &file, &path, Some(length as u64), &mut |_| {}).unwrap();
             assert_eq!(file.stream_position().unwrap(), 3);
             assert!(stored.created);
             assert_eq!((stored.id, stored.size), (BlobId::of(&bytes), length as u64));
-            assert!(!put_file(store, &file, &path, None).unwrap().created);
+            assert!(!put_file(store, &file, &path, None, &mut |_| {}).unwrap().created);
 
             let mut streamed = Vec::new();
             stream_whole(store, &stored.id, |piece| {
@@ -54,7 +54,7 @@ fn a_file_of_another_length_is_refused_and_leaves_nothing() {
     let file = File::open(&path).unwrap();
     for store in &stores {
         for expected in [0, 1, 3 * BUFFER as u64 - 1, 3 * BUFFER as u64 + 1] {
-            match put_file(store, &file, &path, Some(expected)) {
+            match put_file(store, &file, &path, Some(expected), &mut |_| {}) {
                 Err(StoreError::SizeMismatch { expected: named, .. }) => {
                     assert_eq!(named, expected)
                 }
@@ -65,7 +65,7 @@ fn a_file_of_another_length_is_refused_and_leaves_nothing() {
     }
     // An endless one is given up soon.
     let endless = File::open("/dev/zero").unwrap();
-    assert!(put_file(&stores[0], &endless, &path, Some(10)).is_err());
+    assert!(put_file(&stores[0], &endless, &path, Some(10), &mut |_| {}).is_err());
 }
 
 /// Where the file system can clone, `put_file` has; both ways have to agree.
