@@ -224,6 +224,50 @@ pub(crate) trait Visit {
     fn unreadable(&mut self, path: &[u8], error: &io::Error) -> Result<(), Error>;
 }
 
+/// Names what is not expected, and removes it.
+pub(crate) struct Remover<F> {
+    pub(crate) remove: bool,
+    pub(crate) found: F,
+    pub(crate) count: u64,
+}
+
+impl<F: FnMut(&Path, bool)> Visit for Remover<F> {
+    fn both(&mut self, expected: Expected, at: &At<'_>) -> Result<(), Error> {
+        // A link, or a directory, where a file should be is not the entry.
+        let matches = match expected.kind {
+            ExpectedKind::File { .. } | ExpectedKind::AnyFile => at.kind == Kind::File,
+            ExpectedKind::EmptyDirectory => at.kind == Kind::Directory,
+        };
+        if matches || at.kind == Kind::Directory { Ok(()) } else { self.extra(at) }
+    }
+
+    fn missing(&mut self, _: Expected) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn extra(&mut self, at: &At<'_>) -> Result<(), Error> {
+        let directory = at.kind == Kind::Directory;
+        if self.remove {
+            let removed = if directory {
+                sys::remove_directory(at.dir, at.name)
+            } else {
+                sys::remove_file(at.dir, at.name)
+            };
+            match removed {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(Error::io("remove", sys::path_of(at.path), error)),
+            }
+        }
+        self.count += 1;
+        (self.found)(sys::as_path(at.path), directory);
+        Ok(())
+    }
+
+    fn unreadable(&mut self, path: &[u8], error: &io::Error) -> Result<(), Error> {
+        Err(Error::io("list", sys::path_of(path), io::Error::from(error.kind())))
+    }
+}
+
 struct Frame {
     /// Path from the root and `/`; empty for the root.
     prefix: Vec<u8>,
