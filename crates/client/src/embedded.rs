@@ -1,0 +1,31 @@
+//! A repository in this process as the client's backend.
+
+use std::sync::Arc;
+
+use heirloom_api::Backend;
+use heirloom_core::{Caller, Timestamp};
+use heirloom_repository::{Environment, Repository};
+
+use crate::Result;
+use crate::environment::{ClientOptions, Clock, Random};
+
+struct Given {
+    clock: Clock,
+    random: Random,
+}
+
+impl Environment for Given {
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    fn random(&self) -> u64 {
+        (self.random)() as u64
+    }
+}
+
+pub(crate) fn open(options: &ClientOptions) -> Result<Arc<dyn Backend>> {
+    let given = Given { clock: Arc::clone(&options.clock), random: Arc::clone(&options.random) };
+    let repository = Repository::open(&options.home, given)?;
+    Ok(Arc::new(repository.as_caller(Caller::owner(options.actor.clone()))))
+}
