@@ -1,0 +1,341 @@
+//! The commit: one transaction in which a version gets its number, its aliases
+//! and its edge, or is found to be the newest already.
+
+use heirloom_core::{
+    Alias, ArtifactName, ArtifactType, CollectionId, DraftId, ProjectId, Provenance, RunId, Scope,
+    Tag, Ttl, VersionId, VersionIndex,
+};
+use heirloom_manifest::{BlobId, ManifestId, NodeId};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::alias::{advance_latest, put_aliases};
+use super::draft::check_draft;
+use super::journal::event;
+use super::lookup::{existing_run, find_collection, loggable};
+use super::update::{add_tags, check_json_object};
+use super::{By, Decision, OperationKey, Refusal, once};
+use crate::error::CatalogError;
+use crate::row::{
+    CollectionKind, CollectionRow, EdgeKind, EdgeRow, EventKind, MembershipRow, VersionRow,
+    VersionState,
+};
+use crate::view::{Edit, View};
+
+/// The place in the sequence that a version record was written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpectedIndex {
+    /// The number.
+    pub index: VersionIndex,
+    /// The record that it names as its predecessor.
+    pub predecessor: Option<BlobId>,
+}
+
+/// Commits content as a version of a collection.
+#[derive(Debug, Clone)]
+pub struct Commit<'a> {
+    /// Key of idempotency.
+    pub key: Option<OperationKey<'a>>,
+    /// Who, when.
+    pub by: By<'a>,
+    /// The project.
+    pub project: ProjectId,
+    /// The collection, made when it does not exist; old names are followed.
+    pub name: &'a ArtifactName,
+    /// Its type; needed when it does not exist yet.
+    pub artifact_type: Option<&'a ArtifactType>,
+    /// Fresh id, used when the collection is made.
+    pub collection: CollectionId,
+    /// Fresh id, used when a version is made.
+    pub version: VersionId,
+    /// The version digest.
+    pub digest: ManifestId,
+    /// Root of the manifest tree.
+    pub root: NodeId,
+    /// Number of entries.
+    pub entries: u64,
+    /// Sum of the entries' sizes.
+    pub size: u64,
+    /// Aliases asked for.
+    pub aliases: &'a [Alias],
+    /// Tags asked for.
+    pub tags: &'a [Tag],
+    /// Free text; only a new version takes it.
+    pub description: Option<&'a str>,
+    /// A JSON object; only a new version takes it.
+    pub metadata: Option<&'a str>,
+    /// Lifetime; only a new version takes it.
+    pub ttl: Ttl,
+    /// The run that logs it.
+    pub run: Option<RunId>,
+    /// What is known of its making when there is no run.
+    pub provenance: &'a Provenance,
+    /// Blobs beside the tree.
+    pub attachments: &'a [BlobId],
+    /// The draft under which the blobs are leased. Needed for a new version.
+    pub draft: Option<DraftId>,
+    /// Makes a version even when the newest has the same content.
+    pub force_new: bool,
+    /// What `record` was written for.
+    pub expected: Option<ExpectedIndex>,
+    /// The version record, stored and published under the draft.
+    pub record: Option<BlobId>,
+}
+
+/// Answer to a [`Commit`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    /// The collection.
+    pub collection: CollectionId,
+    /// Its present name.
+    pub name: ArtifactName,
+    /// The number.
+    pub index: VersionIndex,
+    /// The version.
+    pub version: VersionId,
+    /// The version digest.
+    pub digest: ManifestId,
+    /// Whether a version was made; otherwise the newest had this content.
+    pub created: bool,
+}
+
+/// The newest committed version of a collection, if it has exactly this
+/// content: then a commit needs no draft and sends nothing.
+///
+/// # Errors
+/// The catalog's own failure.
+pub fn newest_has(
+    view: &dyn View,
+    project: ProjectId,
+    name: &ArtifactName,
+    digest: &ManifestId,
+) -> Result<Option<(MembershipRow, VersionRow)>, CatalogError> {
+    match find_collection(view, project, name)? {
+        Some(row) if row.kind == CollectionKind::Sequence => newest_of(view, row.id, digest),
+        _ => Ok(None),
+    }
+}
+
+/// Commits content: the newest version when that has it already, else the next.
+///
+/// The order of the checks is part of the contract: an answered key gives its
+/// answer whatever changed since; then the draft, the type, the comparison with
+/// the newest version, and last the place in the sequence.
+///
+/// # Errors
+/// [`Refusal::KeyReused`], [`Refusal::Fenced`], [`Refusal::IsPortfolio`],
+/// [`Refusal::WrongType`], [`Refusal::NeedsType`], [`Refusal::NotFound`] for the
+/// run, [`Refusal::ProtectedAlias`], [`Refusal::InvalidMetadata`],
+/// [`Refusal::NeedsDraft`], [`Refusal::IndexTaken`] (write a record for the
+/// values in it and call again), [`Refusal::MissingBlobs`] when root, record or
+/// attachments are not in the project, [`Refusal::IdTaken`].
+pub fn commit(view: &dyn View, request: &Commit<'_>) -> Result<Decision<Committed>, Refusal> {
+    once(view, request.key, request.by.at, || decide(view, request))
+}
+
+fn decide(view: &dyn View, request: &Commit<'_>) -> Result<Decision<Committed>, Refusal> {
+    if let Some(draft) = request.draft {
+        check_draft(view, Scope(request.project), draft)?;
+    }
+    let found = loggable(view, request.project, request.name, request.artifact_type)?;
+    if let Some(run) = request.run {
+        existing_run(view, run)?;
+    }
+    if let (Some(collection), false) = (&found, request.force_new)
+        && let Some((membership, version)) = newest_of(view, collection.id, &request.digest)?
+    {
+        return unchanged(view, request, collection, &membership, version);
+    }
+    create(view, request, found)
+}
+
+fn unchanged(
+    view: &dyn View,
+    request: &Commit<'_>,
+    collection: &CollectionRow,
+    membership: &MembershipRow,
+    version: VersionRow,
+) -> Result<Decision<Committed>, Refusal> {
+    let by = request.by;
+    let index = membership.index;
+    let mut edits = Vec::new();
+    put_aliases(view, by, collection.id, request.aliases, index, true, &mut edits)?;
+    add_tags(view, by, collection.id, index, version.id, request.tags, &mut edits)?;
+    push_produced(request, collection, version.id, &mut edits);
+    let detail = json!({ "digest": version.digest });
+    edits.push(event(by, EventKind::Unchanged, collection.id, Some(index), request.run, detail));
+    edits.extend(request.draft.map(Edit::EndDraft));
+    let answer = Committed {
+        collection: collection.id,
+        name: collection.name.clone(),
+        index,
+        version: version.id,
+        digest: version.digest,
+        created: false,
+    };
+    Ok(Decision { edits, answer })
+}
+
+fn create(
+    view: &dyn View,
+    request: &Commit<'_>,
+    found: Option<CollectionRow>,
+) -> Result<Decision<Committed>, Refusal> {
+    let by = request.by;
+    check_json_object("metadata", request.metadata)?;
+    let Some(draft) = request.draft else {
+        return Err(Refusal::NeedsDraft { name: request.name.clone() });
+    };
+    let (next, predecessor) = match &found {
+        Some(row) => (row.next_index, row.last_record),
+        None => (VersionIndex::ZERO, None),
+    };
+    let place = ExpectedIndex { index: next, predecessor };
+    let record = match (request.expected, request.record) {
+        (Some(expected), Some(record)) if expected == place => record,
+        (expected, _) => {
+            let expected = expected.map(|expected| expected.index);
+            return Err(Refusal::IndexTaken { expected, next, predecessor });
+        }
+    };
+    check_stored(view, request, record)?;
+    if view.version(request.version)?.is_some() {
+        return Err(Refusal::IdTaken { what: "version", id: request.version.get().into() });
+    }
+
+    let mut edits = Vec::new();
+    let before = match found {
+        Some(row) => row,
+        None => new_collection(view, request, &mut edits)?,
+    };
+    let collection = CollectionRow { next_index: next.next(), last_record: Some(record), ..before };
+    let (id, name) = (collection.id, collection.name.clone());
+    edits.push(Edit::PutCollection(collection.clone()));
+    edits.push(Edit::PutVersion(VersionRow {
+        id: request.version,
+        collection: id,
+        index: next,
+        digest: request.digest,
+        root: request.root,
+        entries: request.entries,
+        size: request.size,
+        description: request.description.map(str::to_owned),
+        metadata: request.metadata.map(str::to_owned),
+        ttl: request.ttl,
+        created_at: by.at,
+        actor: by.actor.to_owned(),
+        run: request.run,
+        provenance: request.provenance.clone(),
+        record,
+        attachments: request.attachments.to_vec(),
+        state: VersionState::Committed,
+    }));
+    edits.push(Edit::AddMembership(MembershipRow {
+        collection: id,
+        index: next,
+        version: request.version,
+        created_at: by.at,
+    }));
+    let detail = json!({ "digest": request.digest, "record": record });
+    edits.push(event(by, EventKind::Committed, id, Some(next), request.run, detail));
+    advance_latest(view, by, id, next, &mut edits)?;
+    put_aliases(view, by, id, request.aliases, next, false, &mut edits)?;
+    add_tags(view, by, id, next, request.version, request.tags, &mut edits)?;
+    push_produced(request, &collection, request.version, &mut edits);
+    edits.push(Edit::EndDraft(draft));
+    let answer = Committed {
+        collection: id,
+        name,
+        index: next,
+        version: request.version,
+        digest: request.digest,
+        created: true,
+    };
+    Ok(Decision { edits, answer })
+}
+
+/// The row of a collection to be made; a redirect of that name, which leads to
+/// nothing any more, goes.
+fn new_collection(
+    view: &dyn View,
+    request: &Commit<'_>,
+    edits: &mut Vec<Edit>,
+) -> Result<CollectionRow, Refusal> {
+    let Some(artifact_type) = request.artifact_type else {
+        return Err(Refusal::NeedsType { name: request.name.clone() });
+    };
+    fresh_collection(
+        view,
+        CollectionRow {
+            id: request.collection,
+            project: request.project,
+            name: request.name.clone(),
+            artifact_type: artifact_type.clone(),
+            kind: CollectionKind::Sequence,
+            description: None,
+            ttl: Ttl::Inherit,
+            next_index: VersionIndex::ZERO,
+            last_record: None,
+            created_at: request.by.at,
+            deleted_at: None,
+        },
+        edits,
+    )
+}
+
+pub(super) fn fresh_collection(
+    view: &dyn View,
+    row: CollectionRow,
+    edits: &mut Vec<Edit>,
+) -> Result<CollectionRow, Refusal> {
+    if view.collection_by_id(row.id)?.is_some() {
+        return Err(Refusal::IdTaken { what: "collection", id: row.id.0.into() });
+    }
+    if view.redirect(row.project, &row.name)?.is_some() {
+        edits.push(Edit::RemoveRedirect { project: row.project, old: row.name.clone() });
+    }
+    Ok(row)
+}
+
+/// Root, record and attachments must be in the project. The rest of the tree was
+/// claimed or published under the draft, which is alive, or hangs on its base.
+fn check_stored(view: &dyn View, request: &Commit<'_>, record: BlobId) -> Result<(), Refusal> {
+    let mut needed = vec![request.root.as_blob(), record];
+    needed.extend(request.attachments);
+    needed.sort_unstable();
+    needed.dedup();
+    let found = view.locate(Scope(request.project), &needed)?;
+    let blobs: Vec<BlobId> =
+        needed.into_iter().zip(found).filter(|(_, at)| at.is_none()).map(|(id, _)| id).collect();
+    match blobs.is_empty() {
+        true => Ok(()),
+        false => Err(Refusal::MissingBlobs { blobs }),
+    }
+}
+
+fn push_produced(
+    request: &Commit<'_>,
+    collection: &CollectionRow,
+    version: VersionId,
+    edits: &mut Vec<Edit>,
+) {
+    if let Some(run) = request.run {
+        edits.push(Edit::AddEdge(EdgeRow {
+            kind: EdgeKind::Produced,
+            run,
+            version,
+            at: request.by.at,
+            asked: Some(collection.name.to_string()),
+        }));
+    }
+}
+
+fn newest_of(
+    view: &dyn View,
+    collection: CollectionId,
+    digest: &ManifestId,
+) -> Result<Option<(MembershipRow, VersionRow)>, CatalogError> {
+    let Some(membership) = view.newest(collection)? else { return Ok(None) };
+    let version = view.version(membership.version)?;
+    Ok(version.filter(|version| version.digest == *digest).map(|version| (membership, version)))
+}
