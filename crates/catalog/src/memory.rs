@@ -496,23 +496,27 @@ impl View for State {
         Ok(self.edges.get(&(run, kind, version)).cloned())
     }
 
-    fn edges_of_runs(&self, runs: &[RunId]) -> Result<Vec<EdgeRow>> {
+    fn edges_of_runs(&self, runs: &[RunId], kind: Option<EdgeKind>) -> Result<Vec<EdgeRow>> {
         let runs: BTreeSet<RunId> = runs.iter().copied().collect();
         let mut rows = Vec::new();
         for run in runs {
-            let from = (run, EdgeKind::Produced, VersionId::from_random(0));
-            let to = (run, EdgeKind::Used, VersionId::from_random(u64::MAX));
+            let from = (run, kind.unwrap_or(EdgeKind::Produced), VersionId::from_random(0));
+            let to = (run, kind.unwrap_or(EdgeKind::Used), VersionId::from_random(u64::MAX));
             rows.extend(self.edges.range(from..=to).map(|(_, row)| row.clone()));
         }
         Ok(rows)
     }
 
-    fn edges_of_versions(&self, versions: &[VersionId]) -> Result<Vec<EdgeRow>> {
+    fn edges_of_versions(
+        &self,
+        versions: &[VersionId],
+        kind: Option<EdgeKind>,
+    ) -> Result<Vec<EdgeRow>> {
         let versions: BTreeSet<VersionId> = versions.iter().copied().collect();
         let mut rows = Vec::new();
         for version in versions {
-            let from = (version, EdgeKind::Produced, RunId::from_random(0));
-            let to = (version, EdgeKind::Used, RunId::from_random(u64::MAX));
+            let from = (version, kind.unwrap_or(EdgeKind::Produced), RunId::from_random(0));
+            let to = (version, kind.unwrap_or(EdgeKind::Used), RunId::from_random(u64::MAX));
             let keys = self.edges_back.range((Included(from), Included(to)));
             let found = keys.filter_map(|(v, kind, run)| self.edges.get(&(*run, *kind, *v)));
             rows.extend(found.cloned());

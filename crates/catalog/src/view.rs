@@ -119,10 +119,15 @@ pub trait View {
         limit: usize,
     ) -> Result<Vec<RunRow>>;
     fn edge(&self, kind: EdgeKind, run: RunId, version: VersionId) -> Result<Option<EdgeRow>>;
-    /// All edges that touch any of these runs (one batch of a breadth-first walk).
-    fn edges_of_runs(&self, runs: &[RunId]) -> Result<Vec<EdgeRow>>;
+    /// Edges that touch any of these runs, of one kind or of both (one batch of
+    /// a breadth-first walk).
+    fn edges_of_runs(&self, runs: &[RunId], kind: Option<EdgeKind>) -> Result<Vec<EdgeRow>>;
     /// All edges that touch any of these versions.
-    fn edges_of_versions(&self, versions: &[VersionId]) -> Result<Vec<EdgeRow>>;
+    fn edges_of_versions(
+        &self,
+        versions: &[VersionId],
+        kind: Option<EdgeKind>,
+    ) -> Result<Vec<EdgeRow>>;
     /// Streams the whole edge table (kind, run, version only matter to the
     /// engine) for walks that outgrow batches.
     fn all_edges(&self, visit: &mut dyn FnMut(EdgeRow)) -> Result<()>;

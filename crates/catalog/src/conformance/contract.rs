@@ -402,10 +402,14 @@ fn edges_are_found_from_both_ends(factory: Factory<'_>) {
     world.edit(edits).unwrap();
     world.read(|view| {
         let runs = [3, 1, 1].map(RunId::from_random);
-        assert_eq!(view.edges_of_runs(&runs)?, [&all[..2], &all[4..]].concat());
+        assert_eq!(view.edges_of_runs(&runs, None)?, [&all[..2], &all[4..]].concat());
         let versions = [VersionId::from_random(10); 2];
         let expected = [all[0].clone(), all[3].clone(), all[4].clone()];
-        assert_eq!(view.edges_of_versions(&versions)?, expected);
+        assert_eq!(view.edges_of_versions(&versions, None)?, expected);
+        let used = view.edges_of_runs(&runs, Some(EdgeKind::Used))?;
+        assert!(used.iter().all(|edge| edge.kind == EdgeKind::Used) && used.len() == 2, "{used:?}");
+        let produced = view.edges_of_versions(&versions, Some(EdgeKind::Produced))?;
+        assert_eq!(produced, [all[0].clone()]);
         let mut seen = Vec::new();
         view.all_edges(&mut |edge| seen.push(edge))?;
         assert_eq!(seen, all);

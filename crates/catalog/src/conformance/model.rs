@@ -249,7 +249,7 @@ fn dump(world: &World) -> Vec<String> {
             let blobs: Vec<_> = (0..3).map(|content| root_of(content).as_blob()).collect();
             lines.push(format!("{:?}", view.locate(Scope(project.id), &blobs)?));
             for run in view.runs_of(project.id, None, 1000)? {
-                lines.push(format!("{run:?} {:?}", view.edges_of_runs(&[run.id])?));
+                lines.push(format!("{run:?} {:?}", view.edges_of_runs(&[run.id], None)?));
             }
         }
         for id in 0..far {

@@ -506,7 +506,7 @@ fn lineage_outlives_deletion(factory: Factory<'_>) {
     world.apply(|view| rules::rename(view, &rename)).unwrap();
     delete(&world, "beasts:v0").unwrap();
     world.read(|view| {
-        let edges = view.edges_of_versions(&[done.version])?;
+        let edges = view.edges_of_versions(&[done.version], None)?;
         let kinds: Vec<_> = edges.iter().map(|edge| (edge.kind, edge.run)).collect();
         assert_eq!(kinds, [(EdgeKind::Produced, maker), (EdgeKind::Used, user)]);
         assert_eq!(edges[1].asked.as_deref(), Some("animals"));
@@ -687,7 +687,7 @@ fn a_version_without_a_run_records_its_making(factory: Factory<'_>) {
     assert_eq!(version.actor, super::world::ACTOR);
     assert_eq!(version.provenance.host.as_deref(), Some("there"));
     assert_eq!(version.run, None);
-    assert!(world.read(|view| view.edges_of_versions(&[version.id])).is_empty());
+    assert!(world.read(|view| view.edges_of_versions(&[version.id], None)).is_empty());
 }
 
 fn tags_are_labels_not_names(factory: Factory<'_>) {

@@ -22,6 +22,10 @@ pub(super) enum How {
 
 /// Opens the first connection; says how it went and what may be done with it.
 pub(super) fn first(path: &Path, options: &SqliteOptions) -> Result<(Connection, How, Access)> {
+    open_as_allowed(path, options).map_err(|error| named(path, error))
+}
+
+fn open_as_allowed(path: &Path, options: &SqliteOptions) -> Result<(Connection, How, Access)> {
     if options.mode != OpenMode::Create && !path.is_file() {
         return Err(CatalogError::CannotOpen {
             path: path.display().to_string(),
@@ -66,7 +70,7 @@ pub(super) fn connect(path: &Path, how: How, options: &SqliteOptions) -> Result<
 
 fn read_write(path: &Path, options: &SqliteOptions) -> Result<(Connection, How, Access)> {
     let connection = connect(path, How::ReadWrite, options)?;
-    let mut format = schema::format(&connection).map_err(|error| named(path, error))?;
+    let mut format = schema::format(&connection)?;
     let read_only = connection.is_readonly("main")?;
     if format < SCHEMA && !read_only {
         prepare(&connection, options, path)?;
@@ -82,7 +86,7 @@ fn read_write(path: &Path, options: &SqliteOptions) -> Result<(Connection, How, 
 fn read_only(path: &Path, options: &SqliteOptions) -> Result<(Connection, How, Access)> {
     let attempt = |how| -> Result<(Connection, How, Access)> {
         let connection = connect(path, how, options)?;
-        let format = schema::format(&connection).map_err(|error| named(path, error))?;
+        let format = schema::format(&connection)?;
         access(&connection, format)?;
         Ok((connection, how, Access::ReadOnly))
     };

@@ -354,26 +354,32 @@ impl View for SqliteView<'_> {
         )
     }
 
-    fn edges_of_runs(&self, runs: &[RunId]) -> Result<Vec<EdgeRow>> {
+    fn edges_of_runs(&self, runs: &[RunId], kind: Option<EdgeKind>) -> Result<Vec<EdgeRow>> {
         let sql = sql!(
-            "SELECT {columns} FROM edge WHERE run = ?1 ORDER BY kind, version",
+            "SELECT {columns} FROM edge WHERE run = ?1 AND kind BETWEEN ?2 AND ?3 ORDER BY kind, version",
             convert::EDGE_COLUMNS
         );
+        let (from, to) = edge_kinds(kind);
         let mut found = Vec::new();
         for run in runs.iter().copied().collect::<BTreeSet<_>>() {
-            found.extend(self.many(sql, [int(run.get())?], convert::edge)?);
+            found.extend(self.many(sql, (int(run.get())?, from, to), convert::edge)?);
         }
         Ok(found)
     }
 
-    fn edges_of_versions(&self, versions: &[VersionId]) -> Result<Vec<EdgeRow>> {
+    fn edges_of_versions(
+        &self,
+        versions: &[VersionId],
+        kind: Option<EdgeKind>,
+    ) -> Result<Vec<EdgeRow>> {
         let sql = sql!(
-            "SELECT {columns} FROM edge WHERE version = ?1 ORDER BY kind, run",
+            "SELECT {columns} FROM edge WHERE version = ?1 AND kind BETWEEN ?2 AND ?3 ORDER BY kind, run",
             convert::EDGE_COLUMNS
         );
+        let (from, to) = edge_kinds(kind);
         let mut found = Vec::new();
         for version in versions.iter().copied().collect::<BTreeSet<_>>() {
-            found.extend(self.many(sql, [int(version.get())?], convert::edge)?);
+            found.extend(self.many(sql, (int(version.get())?, from, to), convert::edge)?);
         }
         Ok(found)
     }
@@ -502,5 +508,13 @@ impl View for SqliteView<'_> {
             versions: count("SELECT COUNT(*) FROM version WHERE state = 0")?,
             runs: count("SELECT COUNT(*) FROM run")?,
         })
+    }
+}
+
+/// Numbers of the first and last kind asked for.
+fn edge_kinds(kind: Option<EdgeKind>) -> (i64, i64) {
+    match kind {
+        Some(kind) => (edge_kind_to_sql(kind), edge_kind_to_sql(kind)),
+        None => (i64::MIN, i64::MAX),
     }
 }

@@ -1,0 +1,309 @@
+//! [`Backend`] over a repository: each operation is one blocking task.
+
+use std::sync::Arc;
+
+use heirloom_api::{
+    Answer, Backend, BackendInfo, BeginDraft, CollectionDoc, Commit, Committed, Delete, Downloader,
+    DraftDoc, EntryPage, EventDoc, Expected, Found, LineageDoc, LineageQuery, ListVersions,
+    Pending, Problem, ProjectDoc, ProjectRef, RunDoc, RunVersion, StartRun, UpdateCollection,
+    UpdateRun, UpdateVersion, Uploader, UsageBy, UsageReport, VerifyReport, VersionDoc,
+};
+use heirloom_catalog::CatalogExt;
+use heirloom_core::{
+    Alias, ArtifactName, ArtifactRef, Caller, DraftId, EntityName, ErrorCode, ProjectName, RunId,
+    RunName, Scope, Tag, VersionId, VersionIndex,
+};
+use heirloom_manifest::{BlobId, Entry, LogicalPath, NodeId, Tree};
+
+use crate::problem::Failure;
+use crate::read::{LocalDownloader, Nodes};
+use crate::write::LocalUploader;
+use crate::{Inner, access, browse, commit, edit, lineage, read, usage, verify, whence};
+
+/// A repository as one caller sees it.
+#[derive(Clone)]
+pub struct RepositoryBackend {
+    inner: Arc<Inner>,
+    caller: Caller,
+}
+
+impl std::fmt::Debug for RepositoryBackend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RepositoryBackend").field("caller", &self.caller).finish_non_exhaustive()
+    }
+}
+
+impl RepositoryBackend {
+    pub(crate) fn new(inner: Arc<Inner>, caller: Caller) -> Self {
+        Self { inner, caller }
+    }
+
+    /// Runs `operation` on a blocking thread of the caller's runtime.
+    fn blocking<T, E>(
+        &self,
+        operation: impl FnOnce(&Arc<Inner>, &Caller) -> Result<T, E> + Send + 'static,
+    ) -> Pending<'_, T>
+    where
+        T: Send + 'static,
+        E: Into<Problem>,
+    {
+        let (inner, caller) = (self.inner.clone(), self.caller.clone());
+        let task =
+            tokio::task::spawn_blocking(move || operation(&inner, &caller).map_err(Into::into));
+        Box::pin(async move {
+            match task.await {
+                Ok(answer) => answer,
+                Err(_) => Err(Problem::new(
+                    ErrorCode::Unavailable,
+                    "the operation was broken off by a defect or a shutdown",
+                )),
+            }
+        })
+    }
+}
+
+/// Root and scope of a version that the caller may read.
+fn place(inner: &Inner, caller: &Caller, version: VersionId) -> Answer<(NodeId, Scope)> {
+    let (row, _, project) =
+        inner.catalog.view(|view| access::version(view, caller, version)).map_err(|f| f.0)?;
+    if !row.state.is_committed() {
+        return Err(Problem::not_found("version", version));
+    }
+    Ok((row.root, Scope(project.id)))
+}
+
+impl Backend for RepositoryBackend {
+    fn info(&self) -> BackendInfo {
+        BackendInfo { local: self.inner.local }
+    }
+
+    fn projects(&self) -> Pending<'_, Vec<ProjectDoc>> {
+        self.blocking(|inner, caller| browse::projects(inner, caller))
+    }
+
+    fn start_run(&self, request: StartRun) -> Pending<'_, RunDoc> {
+        self.blocking(move |inner, caller| edit::start_run(inner, caller, &request))
+    }
+
+    fn update_run(&self, run: RunId, request: UpdateRun) -> Pending<'_, RunDoc> {
+        self.blocking(move |inner, caller| edit::update_run(inner, caller, run, &request))
+    }
+
+    fn run(&self, project: ProjectRef, name: RunName) -> Pending<'_, RunDoc> {
+        self.blocking(move |inner, caller| browse::run(inner, caller, &project, &name))
+    }
+
+    fn runs(
+        &self,
+        project: ProjectRef,
+        after: Option<RunName>,
+        limit: usize,
+    ) -> Pending<'_, Vec<RunDoc>> {
+        self.blocking(move |inner, caller| {
+            browse::runs(inner, caller, &project, after.as_ref(), limit)
+        })
+    }
+
+    fn run_versions(&self, run: RunId) -> Pending<'_, (Vec<RunVersion>, Vec<RunVersion>)> {
+        self.blocking(move |inner, caller| browse::run_versions(inner, caller, run))
+    }
+
+    fn version_runs(&self, version: VersionId) -> Pending<'_, (Vec<RunDoc>, Vec<RunDoc>)> {
+        self.blocking(move |inner, caller| browse::version_runs(inner, caller, version))
+    }
+
+    fn begin_draft(&self, request: BeginDraft) -> Pending<'_, DraftDoc> {
+        self.blocking(move |inner, caller| edit::begin_draft(inner, caller, &request))
+    }
+
+    fn abort_draft(&self, draft: DraftId) -> Pending<'_, ()> {
+        self.blocking(move |inner, caller| edit::abort_draft(inner, caller, draft))
+    }
+
+    fn uploader(&self, draft: DraftId) -> Pending<'_, Box<dyn Uploader>> {
+        self.blocking(move |inner, caller| {
+            let scope = edit::draft_scope(inner, caller, draft)?;
+            Ok::<Box<dyn Uploader>, Failure>(Box::new(LocalUploader::new(
+                inner.clone(),
+                scope,
+                draft,
+            )))
+        })
+    }
+
+    fn commit(&self, request: Commit) -> Pending<'_, Option<Committed>> {
+        self.blocking(move |inner, caller| commit::commit(inner, caller, &request))
+    }
+
+    fn resolve(&self, project: ProjectRef, reference: ArtifactRef) -> Pending<'_, VersionDoc> {
+        self.blocking(move |inner, caller| browse::resolve(inner, caller, &project, &reference))
+    }
+
+    fn collections(
+        &self,
+        project: ProjectRef,
+        after: Option<ArtifactName>,
+        limit: usize,
+    ) -> Pending<'_, Vec<CollectionDoc>> {
+        self.blocking(move |inner, caller| {
+            browse::collections(inner, caller, &project, after.as_ref(), limit)
+        })
+    }
+
+    fn collection(&self, project: ProjectRef, name: ArtifactName) -> Pending<'_, CollectionDoc> {
+        self.blocking(move |inner, caller| browse::collection(inner, caller, &project, &name))
+    }
+
+    fn versions(
+        &self,
+        project: ProjectRef,
+        name: ArtifactName,
+        list: ListVersions,
+    ) -> Pending<'_, Vec<VersionDoc>> {
+        self.blocking(move |inner, caller| browse::versions(inner, caller, &project, &name, &list))
+    }
+
+    fn events(
+        &self,
+        project: ProjectRef,
+        name: ArtifactName,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Pending<'_, Vec<EventDoc>> {
+        self.blocking(move |inner, caller| {
+            browse::events(inner, caller, &project, &name, before, limit)
+        })
+    }
+
+    fn downloader(&self, version: VersionId) -> Pending<'_, Box<dyn Downloader>> {
+        self.blocking(move |inner, caller| {
+            let (_, scope) = place(inner, caller, version)?;
+            Ok::<Box<dyn Downloader>, Problem>(Box::new(LocalDownloader {
+                inner: inner.clone(),
+                scope,
+            }))
+        })
+    }
+
+    fn entries(
+        &self,
+        version: VersionId,
+        prefix: String,
+        after: Option<LogicalPath>,
+        limit: usize,
+    ) -> Pending<'_, EntryPage> {
+        self.blocking(move |inner, caller| {
+            let (root, scope) = place(inner, caller, version)?;
+            let limit = limit.clamp(1, browse::MAX_PAGE);
+            Ok::<_, Problem>(read::page(inner, scope, root, &prefix, after, limit)?)
+        })
+    }
+
+    fn entry(&self, version: VersionId, path: LogicalPath) -> Pending<'_, Option<Entry>> {
+        self.blocking(move |inner, caller| {
+            let (root, scope) = place(inner, caller, version)?;
+            Ok::<_, Problem>(
+                Tree::new(Nodes::new(inner, scope), root).lookup(&path).map_err(Failure::from)?,
+            )
+        })
+    }
+
+    fn use_version(&self, run: RunId, version: VersionId, asked: String) -> Pending<'_, ()> {
+        self.blocking(move |inner, caller| edit::use_version(inner, caller, run, version, &asked))
+    }
+
+    fn set_alias(&self, version: VersionDoc, alias: Alias, expected: Expected) -> Pending<'_, ()> {
+        self.blocking(move |inner, caller| {
+            edit::set_alias(inner, caller, &version, &alias, expected)
+        })
+    }
+
+    fn remove_alias(
+        &self,
+        project: ProjectRef,
+        name: ArtifactName,
+        alias: Alias,
+    ) -> Pending<'_, ()> {
+        self.blocking(move |inner, caller| {
+            edit::remove_alias(inner, caller, &project, &name, &alias)
+        })
+    }
+
+    fn tag(&self, version: VersionDoc, add: Vec<Tag>, remove: Vec<Tag>) -> Pending<'_, ()> {
+        self.blocking(move |inner, caller| edit::tag(inner, caller, &version, &add, &remove))
+    }
+
+    fn update_version(
+        &self,
+        version: VersionDoc,
+        request: UpdateVersion,
+    ) -> Pending<'_, VersionDoc> {
+        self.blocking(move |inner, caller| edit::update_version(inner, caller, &version, &request))
+    }
+
+    fn update_collection(
+        &self,
+        project: ProjectRef,
+        name: ArtifactName,
+        request: UpdateCollection,
+    ) -> Pending<'_, CollectionDoc> {
+        self.blocking(move |inner, caller| {
+            edit::update_collection(inner, caller, &project, &name, &request)
+        })
+    }
+
+    fn link(
+        &self,
+        version: VersionId,
+        project: ProjectRef,
+        portfolio: ArtifactName,
+        aliases: Vec<Alias>,
+    ) -> Pending<'_, VersionDoc> {
+        self.blocking(move |inner, caller| {
+            edit::link(inner, caller, version, &project, &portfolio, &aliases)
+        })
+    }
+
+    fn unlink(
+        &self,
+        project: ProjectRef,
+        portfolio: ArtifactName,
+        index: VersionIndex,
+    ) -> Pending<'_, ()> {
+        self.blocking(move |inner, caller| edit::unlink(inner, caller, &project, &portfolio, index))
+    }
+
+    fn copy(
+        &self,
+        version: VersionId,
+        project: ProjectRef,
+        name: ArtifactName,
+        run: Option<RunId>,
+    ) -> Pending<'_, Committed> {
+        self.blocking(move |inner, caller| edit::copy(inner, caller, version, &project, &name, run))
+    }
+
+    fn delete(&self, project: ProjectRef, request: Delete) -> Pending<'_, Vec<VersionDoc>> {
+        self.blocking(move |inner, caller| edit::delete(inner, caller, &project, &request))
+    }
+
+    fn lineage(&self, query: LineageQuery) -> Pending<'_, LineageDoc> {
+        self.blocking(move |inner, caller| lineage::lineage(inner, caller, &query))
+    }
+
+    fn whence(&self, blob: BlobId, size: u64) -> Pending<'_, Vec<Found>> {
+        self.blocking(move |inner, caller| whence::whence(inner, caller, blob, size))
+    }
+
+    fn usage(
+        &self,
+        by: UsageBy,
+        only: Option<(EntityName, ProjectName)>,
+    ) -> Pending<'_, UsageReport> {
+        self.blocking(move |inner, caller| usage::usage(inner, caller, by, only.as_ref()))
+    }
+
+    fn verify(&self, version: Option<VersionId>) -> Pending<'_, VerifyReport> {
+        self.blocking(move |inner, caller| verify::verify(inner, caller, version))
+    }
+}

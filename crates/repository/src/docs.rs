@@ -1,0 +1,212 @@
+//! Rows of the catalog as documents.
+
+use heirloom_api::{
+    CollectionDoc, EventDoc, Problem, ProjectDoc, RunDoc, RunRef, StateDoc, VersionDoc, VersionRef,
+};
+use heirloom_catalog::{
+    CollectionKind, CollectionRow, EventKind, EventRow, MembershipRow, ProjectRow, RunRow,
+    VersionRow, VersionState, View,
+};
+use heirloom_core::{ErrorCode, RunId};
+
+use crate::access::home_of;
+use crate::problem::Failure;
+
+pub(crate) fn state(state: VersionState) -> StateDoc {
+    match state {
+        VersionState::Committed => StateDoc::Committed,
+        VersionState::Deleted { .. } => StateDoc::Deleted,
+        VersionState::Purged => StateDoc::Purged,
+    }
+}
+
+pub(crate) fn run_ref(run: &RunRow, project: &ProjectRow) -> RunRef {
+    RunRef {
+        id: run.id,
+        entity: project.entity.clone(),
+        project: project.name.clone(),
+        name: run.name.clone(),
+    }
+}
+
+pub(crate) fn run_ref_by_id(view: &dyn View, id: RunId) -> Result<Option<RunRef>, Failure> {
+    let Some(run) = view.run(id)? else { return Ok(None) };
+    Ok(view.project_by_id(run.project)?.map(|project| run_ref(&run, &project)))
+}
+
+pub(crate) fn run(row: &RunRow, project: &ProjectRow) -> Result<RunDoc, Failure> {
+    Ok(RunDoc {
+        run: run_ref(row, project),
+        display_name: row.display_name.clone(),
+        job_type: row.job_type.clone(),
+        group: row.group.clone(),
+        config: json(row.config.as_deref())?,
+        summary: json(row.summary.as_deref())?,
+        state: row.state,
+        exit_code: row.exit_code,
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+        actor: row.actor.clone(),
+        provenance: row.provenance.clone(),
+    })
+}
+
+pub(crate) fn project(view: &dyn View, row: &ProjectRow) -> Result<ProjectDoc, Failure> {
+    let mut collections = 0;
+    let mut after = None;
+    loop {
+        let page = view.collections(row.id, after.as_ref(), 1000)?;
+        collections += page.len() as u64;
+        match page.into_iter().next_back() {
+            Some(last) => after = Some(last.name),
+            None => break,
+        }
+    }
+    Ok(ProjectDoc {
+        entity: row.entity.clone(),
+        name: row.name.clone(),
+        created_at: row.created_at,
+        collections,
+    })
+}
+
+pub(crate) fn collection(
+    view: &dyn View,
+    row: &CollectionRow,
+    project: &ProjectRow,
+) -> Result<CollectionDoc, Failure> {
+    let latest = match view.newest(row.id)? {
+        None => None,
+        Some(membership) => match view.version(membership.version)? {
+            None => None,
+            Some(found) => Some(version(view, &found, &membership, row, project)?),
+        },
+    };
+    Ok(CollectionDoc {
+        entity: project.entity.clone(),
+        project: project.name.clone(),
+        name: row.name.clone(),
+        artifact_type: row.artifact_type.clone(),
+        kind: match row.kind {
+            CollectionKind::Sequence => "sequence",
+            CollectionKind::Portfolio => "portfolio",
+        }
+        .to_owned(),
+        description: row.description.clone(),
+        ttl: row.ttl,
+        latest,
+        created_at: row.created_at,
+    })
+}
+
+/// A version as reached through `membership`, which is one of `collection`.
+pub(crate) fn version(
+    view: &dyn View,
+    row: &VersionRow,
+    membership: &MembershipRow,
+    collection: &CollectionRow,
+    project: &ProjectRow,
+) -> Result<VersionDoc, Failure> {
+    let source = if row.collection == collection.id { None } else { Some(version_ref(view, row)?) };
+    let run = match row.run {
+        Some(id) => run_ref_by_id(view, id)?,
+        None => None,
+    };
+    Ok(VersionDoc {
+        id: row.id,
+        entity: project.entity.clone(),
+        project: project.name.clone(),
+        name: collection.name.clone(),
+        artifact_type: collection.artifact_type.clone(),
+        index: membership.index,
+        version: membership.index.to_string(),
+        aliases: view
+            .aliases_of(collection.id, membership.index)?
+            .into_iter()
+            .map(|row| row.alias)
+            .collect(),
+        tags: view.tags(row.id)?,
+        digest: row.digest,
+        root: row.root,
+        state: state(row.state),
+        files: row.entries,
+        size: row.size,
+        description: row.description.clone(),
+        metadata: json(row.metadata.as_deref())?,
+        ttl: row.ttl,
+        created_at: row.created_at,
+        actor: row.actor.clone(),
+        run,
+        provenance: row.provenance.clone(),
+        source,
+    })
+}
+
+/// A version in its own collection.
+pub(crate) fn home_version(view: &dyn View, row: &VersionRow) -> Result<VersionDoc, Failure> {
+    let (collection, project) = home_of(view, row.collection)?;
+    let membership = MembershipRow {
+        collection: collection.id,
+        index: row.index,
+        version: row.id,
+        created_at: row.created_at,
+    };
+    version(view, row, &membership, &collection, &project)
+}
+
+/// A version's name in its own collection.
+pub(crate) fn version_ref(view: &dyn View, row: &VersionRow) -> Result<VersionRef, Failure> {
+    let (collection, project) = home_of(view, row.collection)?;
+    Ok(VersionRef {
+        id: row.id,
+        entity: project.entity,
+        project: project.name,
+        name: collection.name,
+        index: row.index,
+    })
+}
+
+pub(crate) fn event(view: &dyn View, row: EventRow) -> Result<EventDoc, Failure> {
+    Ok(EventDoc {
+        seq: row.seq,
+        at: row.at,
+        actor: row.actor,
+        event: event_name(row.kind).to_owned(),
+        version: row.index.map(|index| index.to_string()),
+        run: match row.run {
+            Some(id) => run_ref_by_id(view, id)?,
+            None => None,
+        },
+        detail: json(Some(&row.detail))?.unwrap_or_default(),
+    })
+}
+
+fn event_name(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Committed => "committed",
+        EventKind::Unchanged => "unchanged",
+        EventKind::AliasSet => "alias_set",
+        EventKind::AliasRemoved => "alias_removed",
+        EventKind::Tagged => "tagged",
+        EventKind::Untagged => "untagged",
+        EventKind::Updated => "updated",
+        EventKind::Renamed => "renamed",
+        EventKind::TypeChanged => "type_changed",
+        EventKind::Linked => "linked",
+        EventKind::Unlinked => "unlinked",
+        EventKind::Deleted => "deleted",
+        EventKind::Restored => "restored",
+        EventKind::Purged => "purged",
+        _ => "other",
+    }
+}
+
+fn json(text: Option<&str>) -> Result<Option<serde_json::Value>, Failure> {
+    text.map(serde_json::from_str).transpose().map_err(|error| {
+        Problem::new(
+            ErrorCode::Corrupt,
+            format!("the catalog is damaged: stored JSON does not parse: {error}"),
+        )
+        .into()
+    })
+}

@@ -1,0 +1,129 @@
+//! The operations of Heirloom over one store and one catalog: what an embedded
+//! client and a server both run.
+//!
+//! A [`Repository`] is opened once; [`Repository::as_caller`] gives a
+//! [`Backend`](heirloom_api::Backend) that acts on somebody's behalf. Operations
+//! are synchronous inside (one blocking task each, no transaction across an
+//! await) and hold the write order of `docs/format.md`: blobs, nodes, version
+//! record, catalog.
+//!
+//! This crate reads no environment, no home directory and no clock of its own:
+//! an [`Environment`] supplies time and randomness.
+//!
+//! ```
+//! use heirloom_api::{Backend, ProjectRef};
+//! use heirloom_core::{Caller, EntityName, ProjectName};
+//! use heirloom_repository::{Repository, SystemEnvironment};
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let repository = Repository::in_memory(SystemEnvironment);
+//! let backend = repository.as_caller(Caller::owner("ann"));
+//! let project = ProjectRef { entity: EntityName::local(), project: ProjectName::default_name() };
+//! assert!(backend.collections(project, None, 10).await?.is_empty());
+//! # Ok::<(), heirloom_api::Problem>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod access;
+mod backend;
+mod browse;
+mod commit;
+mod docs;
+mod edit;
+mod environment;
+mod home;
+mod lineage;
+mod problem;
+mod read;
+mod record;
+mod usage;
+mod verify;
+mod whence;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use heirloom_api::Problem;
+use heirloom_catalog::{Catalog, MemoryCatalog, SqliteCatalog};
+use heirloom_core::Caller;
+use heirloom_store::{LocalStore, MemoryStore, Store};
+
+pub use backend::RepositoryBackend;
+pub use environment::{Environment, SystemEnvironment};
+pub use home::{FORMAT, Home, HomeConfig, StorageConfig};
+pub use record::{MAX_RECORD_BYTES, RecordError, RecordedRun, VersionRecord};
+
+use problem::Failure;
+
+/// What operations work on.
+pub(crate) struct Inner {
+    store: Box<dyn Store>,
+    catalog: Box<dyn Catalog>,
+    env: Box<dyn Environment>,
+    home: Option<Home>,
+    local: bool,
+}
+
+/// One store and one catalog, opened. Cheap to clone.
+#[derive(Clone)]
+pub struct Repository {
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Repository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Repository").field("home", &self.inner.home).finish_non_exhaustive()
+    }
+}
+
+impl Repository {
+    /// Opens the repository in a directory, or makes one there.
+    ///
+    /// # Errors
+    /// `newer_format`, `corrupt`, `forbidden`, `io`: see [`Home::open_or_create`].
+    pub fn open(path: &Path, env: impl Environment + 'static) -> Result<Self, Problem> {
+        let home = Home::open_or_create(path, || {
+            uuid::Builder::from_random_bytes(
+                (u128::from(env.random()) << 64 | u128::from(env.random())).to_be_bytes(),
+            )
+            .into_uuid()
+            .to_string()
+        })?;
+        let store = LocalStore::open(home.path()).map_err(Failure::from)?;
+        let catalog =
+            SqliteCatalog::open(&home.catalog_path(), Default::default()).map_err(Failure::from)?;
+        Ok(Self::assemble(Box::new(store), Box::new(catalog), Box::new(env), Some(home)))
+    }
+
+    /// An empty repository in memory, for tests and examples.
+    pub fn in_memory(env: impl Environment + 'static) -> Self {
+        Self::assemble(
+            Box::new(MemoryStore::new()),
+            Box::new(MemoryCatalog::new()),
+            Box::new(env),
+            None,
+        )
+    }
+
+    fn assemble(
+        store: Box<dyn Store>,
+        catalog: Box<dyn Catalog>,
+        env: Box<dyn Environment>,
+        home: Option<Home>,
+    ) -> Self {
+        let local = store.capabilities().local_files;
+        Self { inner: Arc::new(Inner { store, catalog, env, home, local }) }
+    }
+
+    /// The repository's directory; `None` in memory.
+    pub fn home(&self) -> Option<&Home> {
+        self.inner.home.as_ref()
+    }
+
+    /// The operations, made on somebody's behalf.
+    pub fn as_caller(&self, caller: Caller) -> RepositoryBackend {
+        RepositoryBackend::new(self.inner.clone(), caller)
+    }
+}

@@ -1,0 +1,402 @@
+//! The version record: canonical bytes that say of a version what its catalog
+//! row says, so that names can be rebuilt from storage alone (`docs/format.md` §6).
+
+use heirloom_core::{
+    Alias, ArtifactName, ArtifactType, CollectionId, EntityName, ProjectName, Provenance, RunId,
+    RunName, Tag, Timestamp, Ttl, VersionId, VersionIndex,
+};
+use heirloom_manifest::{BlobId, NodeId};
+
+const MAGIC: &[u8; 8] = b"HLMVER1\n";
+
+/// Longest record in bytes.
+pub const MAX_RECORD_BYTES: usize = 4 << 20;
+
+/// What a record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionRecord {
+    /// Random identity.
+    pub version: VersionId,
+    /// The collection's row id, which tells a recreated collection from its namesake.
+    pub collection_id: CollectionId,
+    /// Number that the version is to get.
+    pub index: VersionIndex,
+    /// The collection's record before this one.
+    pub predecessor: Option<BlobId>,
+    /// Owner of the project.
+    pub entity: EntityName,
+    /// The project.
+    pub project: ProjectName,
+    /// The collection.
+    pub collection: ArtifactName,
+    /// Its type.
+    pub artifact_type: ArtifactType,
+    /// Root of the manifest tree.
+    pub root: NodeId,
+    /// Number of entries.
+    pub entries: u64,
+    /// Sum of the entries' sizes.
+    pub size: u64,
+    /// When it was committed.
+    pub created_at: Timestamp,
+    /// Who logged it.
+    pub actor: String,
+    /// Free text.
+    pub description: Option<String>,
+    /// A JSON object as text.
+    pub metadata: Option<String>,
+    /// Lifetime.
+    pub ttl: Ttl,
+    /// The run that logged it.
+    pub run: Option<RecordedRun>,
+    /// What is known of its making.
+    pub provenance: Provenance,
+    /// Aliases asked for at commit, ascending.
+    pub aliases: Vec<Alias>,
+    /// Tags asked for at commit, ascending.
+    pub tags: Vec<Tag>,
+    /// Blobs beside the tree.
+    pub attachments: Vec<BlobId>,
+}
+
+/// A run as a record keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordedRun {
+    /// Random identity.
+    pub id: RunId,
+    /// Its id in the project.
+    pub name: RunName,
+    /// Name shown to people.
+    pub display_name: String,
+    /// What kind of work it was.
+    pub job_type: Option<String>,
+    /// Its group.
+    pub group: Option<String>,
+    /// Versions that it had used by then, ascending.
+    pub used: Vec<VersionId>,
+}
+
+/// Why bytes are not a record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a version record: {0}")]
+pub struct RecordError(pub &'static str);
+
+impl VersionRecord {
+    /// The canonical bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Encoder(MAGIC.to_vec());
+        out.u64(self.version.get());
+        out.u64(self.collection_id.0 as u64);
+        out.varint(self.index.get());
+        out.optional(self.predecessor.as_ref(), |out, id| out.raw(id.as_bytes()));
+        out.text(self.entity.as_str());
+        out.text(self.project.as_str());
+        out.text(self.collection.as_str());
+        out.text(self.artifact_type.as_str());
+        out.raw(self.root.as_bytes());
+        out.varint(self.entries);
+        out.varint(self.size);
+        out.u64(self.created_at.micros() as u64);
+        out.text(&self.actor);
+        out.optional(self.description.as_ref(), |out, text| out.text(text));
+        out.optional(self.metadata.as_ref(), |out, text| out.text(text));
+        match self.ttl {
+            Ttl::Inherit => out.raw(&[0]),
+            Ttl::Never => out.raw(&[1]),
+            Ttl::Seconds(seconds) => {
+                out.raw(&[2]);
+                out.varint(seconds);
+            }
+        }
+        out.optional(self.run.as_ref(), |out, run| {
+            out.u64(run.id.get());
+            out.text(run.name.as_str());
+            out.text(&run.display_name);
+            out.optional(run.job_type.as_ref(), |out, text| out.text(text));
+            out.optional(run.group.as_ref(), |out, text| out.text(text));
+            out.list(&run.used, |out, id| out.u64(id.get()));
+        });
+        out.optional(self.provenance.host.as_ref(), |out, text| out.text(text));
+        out.list(&self.provenance.command, |out, text| out.text(text));
+        out.optional(self.provenance.git_commit.as_ref(), |out, text| out.text(text));
+        out.optional(self.provenance.git_remote.as_ref(), |out, text| out.text(text));
+        out.raw(&[match self.provenance.git_dirty {
+            None => 0,
+            Some(false) => 1,
+            Some(true) => 2,
+        }]);
+        out.list(&self.aliases, |out, alias| out.text(alias.as_str()));
+        out.list(&self.tags, |out, tag| out.text(tag.as_str()));
+        out.list(&self.attachments, |out, id| out.raw(id.as_bytes()));
+        out.0
+    }
+
+    /// Reads canonical bytes.
+    ///
+    /// # Errors
+    /// [`RecordError`] for anything that [`VersionRecord::encode`] would not write.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        if bytes.len() > MAX_RECORD_BYTES {
+            return Err(RecordError("longer than 4 MiB"));
+        }
+        let mut input = Decoder(bytes);
+        if input.raw::<8>()? != *MAGIC {
+            return Err(RecordError("other magic"));
+        }
+        let record = Self {
+            version: VersionId::from_random(input.id63()?),
+            collection_id: CollectionId(input.id63()? as i64),
+            index: VersionIndex::new(input.varint()?),
+            predecessor: input.optional(|input| Ok(BlobId::from_bytes(input.raw()?)))?,
+            entity: input.name(EntityName::new)?,
+            project: input.name(ProjectName::new)?,
+            collection: input.name(ArtifactName::new)?,
+            artifact_type: input.name(ArtifactType::new)?,
+            root: NodeId::from_bytes(input.raw()?),
+            entries: input.varint()?,
+            size: input.varint()?,
+            created_at: Timestamp::from_micros(i64::from_le_bytes(input.raw()?)),
+            actor: input.text()?,
+            description: input.optional(Decoder::text)?,
+            metadata: input.optional(Decoder::text)?,
+            ttl: match input.raw::<1>()? {
+                [0] => Ttl::Inherit,
+                [1] => Ttl::Never,
+                [2] => Ttl::Seconds(input.varint()?),
+                _ => return Err(RecordError("unknown lifetime")),
+            },
+            run: input.optional(|input| {
+                Ok(RecordedRun {
+                    id: RunId::from_random(input.id63()?),
+                    name: input.name(RunName::new)?,
+                    display_name: input.text()?,
+                    job_type: input.optional(Decoder::text)?,
+                    group: input.optional(Decoder::text)?,
+                    used: input.ascending(|input| Ok(VersionId::from_random(input.id63()?)))?,
+                })
+            })?,
+            provenance: Provenance {
+                host: input.optional(Decoder::text)?,
+                command: input.list(Decoder::text)?,
+                git_commit: input.optional(Decoder::text)?,
+                git_remote: input.optional(Decoder::text)?,
+                git_dirty: match input.raw::<1>()? {
+                    [0] => None,
+                    [1] => Some(false),
+                    [2] => Some(true),
+                    _ => return Err(RecordError("unknown dirty flag")),
+                },
+            },
+            aliases: input.ascending(|input| input.name(Alias::new))?,
+            tags: input.ascending(|input| input.name(Tag::new))?,
+            attachments: input.list(|input| Ok(BlobId::from_bytes(input.raw()?)))?,
+        };
+        if input.0.is_empty() { Ok(record) } else { Err(RecordError("bytes after the last field")) }
+    }
+}
+
+struct Encoder(Vec<u8>);
+
+impl Encoder {
+    fn raw(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn u64(&mut self, value: u64) {
+        self.raw(&value.to_le_bytes());
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.varint(text.len() as u64);
+        self.raw(text.as_bytes());
+    }
+
+    fn optional<T>(&mut self, value: Option<T>, put: impl FnOnce(&mut Self, T)) {
+        match value {
+            None => self.raw(&[0]),
+            Some(value) => {
+                self.raw(&[1]);
+                put(self, value);
+            }
+        }
+    }
+
+    fn list<T>(&mut self, values: &[T], mut put: impl FnMut(&mut Self, &T)) {
+        self.varint(values.len() as u64);
+        for value in values {
+            put(self, value);
+        }
+    }
+}
+
+struct Decoder<'a>(&'a [u8]);
+
+impl Decoder<'_> {
+    fn take(&mut self, length: usize) -> Result<&[u8], RecordError> {
+        if length > self.0.len() {
+            return Err(RecordError("cut short"));
+        }
+        let (taken, rest) = self.0.split_at(length);
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn raw<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
+        let mut out = [0; N];
+        out.copy_from_slice(self.take(N)?);
+        Ok(out)
+    }
+
+    fn id63(&mut self) -> Result<u64, RecordError> {
+        let id = u64::from_le_bytes(self.raw()?);
+        if id >> 63 == 0 { Ok(id) } else { Err(RecordError("id of 64 bits")) }
+    }
+
+    fn varint(&mut self) -> Result<u64, RecordError> {
+        let mut value = 0u64;
+        for shift in (0..).step_by(7).take(10) {
+            let [byte] = self.raw()?;
+            if shift == 63 && byte > 1 {
+                break;
+            }
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                if byte == 0 && shift > 0 {
+                    return Err(RecordError("varint not in its shortest form"));
+                }
+                return Ok(value);
+            }
+        }
+        Err(RecordError("varint above 64 bits"))
+    }
+
+    fn text(&mut self) -> Result<String, RecordError> {
+        let length = usize::try_from(self.varint()?).map_err(|_| RecordError("cut short"))?;
+        let bytes = self.take(length)?;
+        Ok(std::str::from_utf8(bytes).map_err(|_| RecordError("text is not UTF-8"))?.to_owned())
+    }
+
+    fn name<T, E>(&mut self, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, RecordError> {
+        parse(&self.text()?).map_err(|_| RecordError("invalid name"))
+    }
+
+    fn optional<T>(
+        &mut self,
+        get: impl FnOnce(&mut Self) -> Result<T, RecordError>,
+    ) -> Result<Option<T>, RecordError> {
+        match self.raw::<1>()? {
+            [0] => Ok(None),
+            [1] => get(self).map(Some),
+            _ => Err(RecordError("unknown option flag")),
+        }
+    }
+
+    fn list<T>(
+        &mut self,
+        mut get: impl FnMut(&mut Self) -> Result<T, RecordError>,
+    ) -> Result<Vec<T>, RecordError> {
+        let count = self.varint()?;
+        // Each element has at least one byte, so a lying count allocates nothing.
+        if count > self.0.len() as u64 {
+            return Err(RecordError("cut short"));
+        }
+        (0..count).map(|_| get(self)).collect()
+    }
+
+    fn ascending<T: Ord>(
+        &mut self,
+        get: impl FnMut(&mut Self) -> Result<T, RecordError>,
+    ) -> Result<Vec<T>, RecordError> {
+        let list = self.list(get)?;
+        if list.windows(2).all(|pair| pair[0] < pair[1]) {
+            Ok(list)
+        } else {
+            Err(RecordError("list not ascending"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(crate) fn sample() -> VersionRecord {
+        VersionRecord {
+            version: VersionId::from_random(7),
+            collection_id: CollectionId(9),
+            index: VersionIndex::new(300),
+            predecessor: Some(BlobId::of(b"before")),
+            entity: EntityName::local(),
+            project: ProjectName::default_name(),
+            collection: ArtifactName::new("animals").unwrap(),
+            artifact_type: ArtifactType::new("dataset").unwrap(),
+            root: NodeId::of(b"root"),
+            entries: 2,
+            size: 3_000_000,
+            created_at: Timestamp::from_micros(1_790_000_000_000_000),
+            actor: "ann".to_owned(),
+            description: Some("two\nlines".to_owned()),
+            metadata: None,
+            ttl: Ttl::Seconds(86_400),
+            run: Some(RecordedRun {
+                id: RunId::from_random(8),
+                name: RunName::new("abcd1234").unwrap(),
+                display_name: "first".to_owned(),
+                job_type: Some("train".to_owned()),
+                group: None,
+                used: vec![VersionId::from_random(3), VersionId::from_random(5)],
+            }),
+            provenance: Provenance {
+                host: Some("box".to_owned()),
+                command: vec!["python".to_owned(), "train.py".to_owned()],
+                git_dirty: Some(true),
+                ..Provenance::default()
+            },
+            aliases: vec![Alias::new("best").unwrap(), Alias::new("prod").unwrap()],
+            tags: vec![],
+            attachments: vec![BlobId::of(b"beside")],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let record = sample();
+        assert_eq!(VersionRecord::decode(&record.encode()), Ok(record));
+    }
+
+    #[test]
+    fn every_cut_and_every_surplus_is_refused() {
+        let bytes = sample().encode();
+        for length in 0..bytes.len() {
+            assert!(VersionRecord::decode(&bytes[..length]).is_err(), "cut at {length}");
+        }
+        assert!(VersionRecord::decode(&[&bytes[..], &[0]].concat()).is_err());
+    }
+
+    proptest! {
+        /// Whatever is accepted is canonical: it encodes to the same bytes.
+        #[test]
+        fn accepted_bytes_are_canonical(at in 0usize..300, byte: u8) {
+            let mut bytes = sample().encode();
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            if let Ok(record) = VersionRecord::decode(&bytes) {
+                prop_assert_eq!(record.encode(), bytes);
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(tail: Vec<u8>) {
+            let _ = VersionRecord::decode(&[&MAGIC[..], &tail].concat());
+        }
+    }
+}

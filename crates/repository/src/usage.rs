@@ -1,0 +1,233 @@
+//! `du`: logical, unique and shared bytes.
+
+use std::collections::{HashMap, HashSet};
+
+use heirloom_api::{Problem, Usage, UsageBy, UsageReport};
+use heirloom_catalog::{CatalogExt, CollectionRow, MembershipRow, Order, ProjectRow, View};
+use heirloom_core::{Caller, EntityName, ErrorCode, ProjectName, Scope};
+use heirloom_manifest::{Link, NodeId, NodeSource, empty_tree, visit_links};
+
+use crate::Inner;
+use crate::problem::Failure;
+use crate::read::Nodes;
+
+const PAGE: usize = 1000;
+
+/// Which things hold a blob.
+#[derive(Clone, Copy)]
+struct Holder {
+    /// The first group that was seen to hold it.
+    first: u32,
+    /// The last one.
+    last: u32,
+    shared: bool,
+}
+
+#[derive(Default)]
+struct Tally {
+    /// Distinct blobs by the first half of their id: enough to tell them apart,
+    /// at half the memory.
+    holders: HashMap<[u8; 16], Holder>,
+    /// Sum of their sizes.
+    distinct: u64,
+}
+
+#[derive(Default)]
+struct Group {
+    name: String,
+    versions: u64,
+    logical: u64,
+    unique: u64,
+    distinct: u64,
+}
+
+pub(crate) fn usage(
+    inner: &Inner,
+    caller: &Caller,
+    by: UsageBy,
+    only: Option<&(EntityName, ProjectName)>,
+) -> Result<UsageReport, Problem> {
+    count(inner, caller, by, only).map_err(|failure| failure.0)
+}
+
+fn count(
+    inner: &Inner,
+    caller: &Caller,
+    by: UsageBy,
+    only: Option<&(EntityName, ProjectName)>,
+) -> Result<UsageReport, Failure> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut tally = Tally::default();
+    for project in projects(inner, caller)? {
+        let before = groups.len();
+        let mut seen = HashSet::new();
+        if by == UsageBy::Project {
+            groups.push(Group { name: project.name.to_string(), ..Group::default() });
+        }
+        for collection in collections(inner, &project)? {
+            if by == UsageBy::Collection {
+                let name = format!("{}/{}", project.name, collection.name);
+                groups.push(Group { name, ..Group::default() });
+                seen.clear();
+            }
+            let mut after = None;
+            loop {
+                let page = inner
+                    .catalog
+                    .view(|view| view.memberships(collection.id, after, Order::Oldest, PAGE))?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.index);
+                for membership in &page {
+                    let Some((root, size)) =
+                        inner.catalog.view(|view| own_version(view, &collection, membership))?
+                    else {
+                        continue;
+                    };
+                    if by == UsageBy::Version {
+                        let name =
+                            format!("{}/{}:{}", project.name, collection.name, membership.index);
+                        groups.push(Group { name, ..Group::default() });
+                        seen.clear();
+                    }
+                    let at = groups.len() - 1;
+                    groups[at].versions += 1;
+                    groups[at].logical += size;
+                    let nodes = Nodes::new(inner, Scope(project.id));
+                    add_tree(nodes, root, at, &mut groups, &mut tally, &mut seen)?;
+                }
+            }
+        }
+        if only.is_some_and(|(entity, name)| *entity != project.entity || *name != project.name) {
+            // Counted, because it decides what others share, but not shown.
+            for group in &mut groups[before..] {
+                group.name.clear();
+            }
+        }
+    }
+    let totals = inner.catalog.view(|view| view.totals())?;
+    let logical = groups.iter().map(|group| group.logical).sum();
+    Ok(UsageReport {
+        rows: groups
+            .into_iter()
+            .filter(|group| !group.name.is_empty())
+            .map(|group| Usage {
+                name: group.name,
+                versions: group.versions,
+                logical: group.logical,
+                unique: group.unique,
+                shared: group.distinct - group.unique,
+            })
+            .collect(),
+        logical,
+        distinct: tally.distinct,
+        stored: totals.object_bytes,
+        objects: totals.objects,
+    })
+}
+
+fn projects(inner: &Inner, caller: &Caller) -> Result<Vec<ProjectRow>, Failure> {
+    let mut out = Vec::new();
+    inner.catalog.view(|view| {
+        let mut after: Option<ProjectRow> = None;
+        loop {
+            let page = view.projects(after.as_ref().map(|row| (&row.entity, &row.name)), PAGE)?;
+            let Some(last) = page.last().cloned() else { return Ok::<(), Failure>(()) };
+            after = Some(last);
+            out.extend(
+                page.into_iter().filter(|row| caller.role_in(&row.entity, &row.name).is_some()),
+            );
+        }
+    })?;
+    Ok(out)
+}
+
+fn collections(inner: &Inner, project: &ProjectRow) -> Result<Vec<CollectionRow>, Failure> {
+    let mut out: Vec<CollectionRow> = Vec::new();
+    inner.catalog.view(|view| {
+        loop {
+            let page = view.collections(project.id, out.last().map(|row| &row.name), PAGE)?;
+            if page.is_empty() {
+                return Ok::<(), Failure>(());
+            }
+            out.extend(page);
+        }
+    })?;
+    Ok(out)
+}
+
+/// Root and size of a committed version that belongs to this collection; links
+/// hold no bytes of their own.
+fn own_version(
+    view: &dyn View,
+    collection: &CollectionRow,
+    membership: &MembershipRow,
+) -> Result<Option<(NodeId, u64)>, Failure> {
+    let version = view.version(membership.version)?;
+    Ok(version
+        .filter(|version| version.collection == collection.id && version.state.is_committed())
+        .map(|version| (version.root, version.size)))
+}
+
+fn add_tree(
+    mut nodes: Nodes<'_>,
+    root: NodeId,
+    at: usize,
+    groups: &mut [Group],
+    tally: &mut Tally,
+    seen: &mut HashSet<NodeId>,
+) -> Result<(), Failure> {
+    let group_number = at as u32;
+    let mut level: Vec<NodeId> =
+        if root != empty_tree() && seen.insert(root) { vec![root] } else { Vec::new() };
+    while !level.is_empty() {
+        let mut next = Vec::new();
+        for batch in level.chunks(64) {
+            nodes.prefetch(batch);
+            for id in batch {
+                let bytes = nodes.node(id)?;
+                visit_links(&bytes, |link| match link {
+                    Link::Child(child) => {
+                        if seen.insert(child) {
+                            next.push(child);
+                        }
+                    }
+                    Link::Blob(blob, size) => {
+                        let mut key = [0; 16];
+                        key.copy_from_slice(&blob.as_bytes()[..16]);
+                        match tally.holders.entry(key) {
+                            std::collections::hash_map::Entry::Vacant(slot) => {
+                                slot.insert(Holder {
+                                    first: group_number,
+                                    last: group_number,
+                                    shared: false,
+                                });
+                                tally.distinct += size;
+                                groups[at].unique += size;
+                                groups[at].distinct += size;
+                            }
+                            std::collections::hash_map::Entry::Occupied(mut slot) => {
+                                let holder = slot.get_mut();
+                                if holder.last != group_number {
+                                    holder.last = group_number;
+                                    groups[at].distinct += size;
+                                    if !holder.shared {
+                                        holder.shared = true;
+                                        groups[holder.first as usize].unique -= size;
+                                    }
+                                }
+                            }
+                        }
+                    }
+                })
+                .map_err(|error| {
+                    Problem::new(
+                        ErrorCode::Corrupt,
+                        format!("manifest node {id} is damaged: {error}"),
+                    )
+                })?;
+            }
+        }
+        level = next;
+    }
+    Ok(())
+}
