@@ -625,6 +625,10 @@ fn old_names_lead_to_the_renamed_collection(factory: Factory<'_>) {
     rename_to(&world, other, "b").unwrap();
     assert_eq!(world.resolve("b").unwrap().collection.id, other);
     assert_eq!(world.resolve("taken").unwrap().collection.id, other);
+    // The redirect went for good: it does not come back when that one goes.
+    delete_all(&world, other, true).unwrap();
+    assert!(world.resolve("b").is_err());
+    assert_eq!(world.resolve("c").unwrap().collection.id, a);
     // So does a new one, once the old name leads nowhere.
     delete_all(&world, a, true).unwrap();
     assert!(world.resolve("c").is_err());
