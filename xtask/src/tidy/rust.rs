@@ -40,9 +40,13 @@ fn file(path: &Path, text: &str, for_tests: bool) -> Vec<(usize, &'static str)> 
             test || for_tests || path.starts_with("tests") || path.starts_with("crates/testkit");
         if waits {
             let what = "a sleep: wait for the event itself, or inject the clock";
-            note(source.lines_with("sleep(", test), what);
+            // A definition, or a clock that was passed in, is no sleep.
+            note(source.lines_with("::sleep(", test), what);
         }
     }
+    // A conformance suite is a test that lives where other crates can run it.
+    let for_tests =
+        for_tests || path.iter().any(|part| part == "conformance" || part == "conformance.rs");
     if path.starts_with("crates") && !for_tests && path.iter().any(|part| part == "src") {
         let what = "`.unwrap()` outside tests: return the error, or `expect` with why it holds";
         note(source.lines_with(".unwrap()", false), what);
