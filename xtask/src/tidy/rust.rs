@@ -78,8 +78,7 @@ mod tests {
 
     #[test]
     fn tests_do_not_sleep() {
-        let text =
-            "fn f() { sleep(d) }\n#[cfg(test)]\nmod tests { fn g() { std::thread::sleep(d) } }\n";
+        let text = "fn f() { thread::sleep(d) }\n#[cfg(test)]\nmod tests { fn g() { std::thread::sleep(d) } }\n";
         assert_eq!(lines("crates/a/src/lib.rs", text, false), [3]);
         assert_eq!(lines("crates/a/tests/x.rs", text, true), [1, 3]);
         assert_eq!(lines("crates/testkit/src/lib.rs", text, false), [1, 3]);
