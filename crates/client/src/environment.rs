@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use heirloom_core::{EntityName, ProjectName, Provenance, Timestamp};
 
+#[cfg(feature = "embedded")]
+use crate::Client;
 use crate::git::GitState;
-use crate::{Client, Error, Result};
+use crate::{Error, Result};
 
 /// Tells the present time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;

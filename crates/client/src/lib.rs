@@ -101,7 +101,7 @@ pub use heirloom_core as core;
 pub use heirloom_lineage as lineage;
 pub use heirloom_manifest::{BlobId, Digest, Entry, LogicalPath, ManifestId, Reference};
 pub use heirloom_refs as refs;
-pub use heirloom_worktree::{LinkMode, Links};
+pub use heirloom_worktree::{Finding, LinkMode, Links, NameRule, TreeReport};
 
 /// What every call of the SDK answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

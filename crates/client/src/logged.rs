@@ -1,11 +1,11 @@
 //! Handles of logs that go on in the background, and the order in which they commit.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use heirloom_api::{Expected, ProjectRef};
 use heirloom_core::{Alias, ArtifactRef, RunId, Selector};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use crate::put::{self, PutOptions, PutReport};
 use crate::{Artifact, Error, Project, Result, Version};
@@ -198,20 +198,22 @@ impl Outstanding {
 /// Hands out places in the order of commits, one queue per collection.
 #[derive(Debug, Default)]
 pub(crate) struct Tickets {
-    tails: Mutex<HashMap<(ProjectRef, String), Tail>>,
+    queues: Mutex<HashMap<(ProjectRef, String), Queue>>,
 }
 
-#[derive(Debug)]
-struct Tail {
-    done: oneshot::Receiver<()>,
-    shared: Option<Arc<Shared>>,
+#[derive(Debug, Default)]
+struct Queue {
+    next: u64,
+    /// Places that were handed out and not given back.
+    outstanding: Arc<watch::Sender<BTreeSet<u64>>>,
+    last: Option<Arc<Shared>>,
 }
 
-/// A place in the order of commits of one collection. Dropping it lets the next go.
+/// A place in the order of commits of one collection; dropping it gives it back.
 #[derive(Debug)]
 pub(crate) struct Ticket {
-    before: Option<oneshot::Receiver<()>>,
-    _done: oneshot::Sender<()>,
+    place: u64,
+    outstanding: Arc<watch::Sender<BTreeSet<u64>>>,
     gate: Option<Arc<Shared>>,
 }
 
@@ -223,14 +225,17 @@ impl Tickets {
         name: &str,
         shared: Option<&Arc<Shared>>,
     ) -> Ticket {
-        let (done, receiver) = oneshot::channel();
-        let tail = Tail { done: receiver, shared: shared.cloned() };
-        let mut tails = guard(&self.tails);
-        let before = tails.insert((project.clone(), name.to_owned()), tail);
-        if let Some(shared) = before.as_ref().and_then(|tail| tail.shared.as_ref()) {
-            shared.seal();
+        let mut queues = guard(&self.queues);
+        let queue = queues.entry((project.clone(), name.to_owned())).or_default();
+        if let Some(before) = std::mem::replace(&mut queue.last, shared.cloned()) {
+            before.seal();
         }
-        Ticket { before: before.map(|tail| tail.done), _done: done, gate: None }
+        let place = queue.next;
+        queue.next += 1;
+        queue.outstanding.send_modify(|places| {
+            places.insert(place);
+        });
+        Ticket { place, outstanding: Arc::clone(&queue.outstanding), gate: None }
     }
 }
 
@@ -240,16 +245,24 @@ impl Ticket {
         self
     }
 
-    /// Waits until everything logged before is committed or failed, and until
-    /// the settings of this log are final.
+    /// Waits until the settings of this log are final, and until everything
+    /// logged before is committed or has failed: also what was logged before a
+    /// log that failed early.
     pub(crate) async fn turn(&mut self, options: &mut PutOptions) {
         if let Some(shared) = self.gate.take() {
             shared.settle_options(options).await;
         }
-        if let Some(before) = self.before.take() {
-            // An error only says that the one before dropped its ticket: it is done.
-            let _ = before.await;
-        }
+        let mut places = self.outstanding.subscribe();
+        // The sender lives in `self`, so this ends only when it is our turn.
+        let _ = places.wait_for(|places| places.first() == Some(&self.place)).await;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.outstanding.send_modify(|places| {
+            places.remove(&self.place);
+        });
     }
 }
 
@@ -281,6 +294,20 @@ mod tests {
             drop(first);
             waiting.await;
         }
+    }
+
+    #[tokio::test]
+    async fn a_failure_in_between_does_not_let_the_next_overtake() {
+        let tickets = Tickets::default();
+        let mut options = PutOptions::default();
+        let first = tickets.next(&project("p"), "a", None);
+        let failed = tickets.next(&project("p"), "a", None);
+        let mut third = tickets.next(&project("p"), "a", None);
+        drop(failed);
+        let mut waiting = std::pin::pin!(third.turn(&mut options));
+        assert!(futures::poll!(&mut waiting).is_pending(), "the first is still under way");
+        drop(first);
+        waiting.await;
     }
 
     #[tokio::test]

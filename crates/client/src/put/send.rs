@@ -27,6 +27,9 @@ const CLAIM: usize = 4096;
 /// Bytes of unknown small files held back until so many digests are at hand.
 const GROUP_BYTES: usize = 8 << 20;
 
+/// Batches held back for the same reason.
+const GROUP_BATCHES: usize = 16;
+
 /// Bytes of nodes held back until they are asked about.
 const NODE_BYTES: usize = 8 << 20;
 
@@ -86,7 +89,7 @@ pub(crate) fn run(gathered: &Gathered, mut sending: Sending) -> Result<SentAll> 
     let mut group = Group::default();
     each_batch(gathered, sending.threads, |batch| {
         group.add(batch);
-        if group.unknown >= CLAIM || group.bytes >= GROUP_BYTES {
+        if group.is_due() {
             sender.group(&mut builder, std::mem::take(&mut group))?;
         }
         Ok(())
@@ -131,6 +134,15 @@ struct Group {
 }
 
 impl Group {
+    /// Whether to go on: enough is at hand, or there is nothing to ask about, or
+    /// the entries between would take too much memory.
+    fn is_due(&self) -> bool {
+        self.unknown == 0
+            || self.unknown >= CLAIM
+            || self.bytes >= GROUP_BYTES
+            || self.batches.len() >= GROUP_BATCHES
+    }
+
     fn add(&mut self, batch: Batch) {
         self.unknown += batch.read.iter().flatten().count();
         self.bytes += batch.data.len();
@@ -337,8 +349,7 @@ impl Sender<'_> {
                 return self.send_large(&file.from, stat, Some(file.blob)).map(|_| ());
             }
             hash::read_file(self.gathered, &file.from, stat, buffer)?;
-            let (_, shown) = open_source(self.gathered, &file.from, stat)?;
-            return self.add_known(file, buffer, &shown);
+            return self.add_known(file, buffer, &shown_path(self.gathered, &file.from));
         }
         let From::Single(index) = &file.from else { return Ok(()) };
         let single = &self.gathered.singles[*index];
@@ -443,7 +454,7 @@ fn open_source(
             let dir = &gathered.dirs[*index];
             let source = SourceFile::open(&dir.root, inner, stat, dir.links)
                 .map_err(|error| at(&dir.given, error))?;
-            Ok((source, dir.given.join(inner.as_str())))
+            Ok((source, shown_path(gathered, from)))
         }
         From::Single(index) => match &gathered.singles[*index].what {
             SingleWhat::File { source: path, name, .. } => {
@@ -451,6 +462,17 @@ fn open_source(
                 Ok((SourceFile::open(&root, name, stat, Links::Follow)?, path.clone()))
             }
             _ => Err(Error::usage("only files are opened")),
+        },
+    }
+}
+
+/// The path as the user knows it.
+fn shown_path(gathered: &Gathered, from: &From) -> std::path::PathBuf {
+    match from {
+        From::Dir { index, inner } => gathered.dirs[*index].given.join(inner.as_str()),
+        From::Single(index) => match &gathered.singles[*index].what {
+            SingleWhat::File { source, .. } => source.clone(),
+            _ => gathered.singles[*index].path.as_str().into(),
         },
     }
 }
