@@ -1,0 +1,170 @@
+//! What every verb needs: settings, the printer, the client, the current run.
+
+use std::cell::OnceCell;
+use std::future::Future;
+use std::path::Path;
+
+use heirloom::{Client, ClientOptions, Project, Run, Version};
+use heirloom_api::{RunRef, VersionRef};
+use heirloom_core::{ArtifactRef, EntityName, ErrorCode};
+
+use crate::args::Globals;
+use crate::config::{self, Config, Places};
+use crate::exit::Failure;
+use crate::printer::Printer;
+
+/// One execution of the command. Nothing is opened before it is asked for.
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) printer: Printer,
+    runtime: OnceCell<tokio::runtime::Runtime>,
+    client: OnceCell<Client>,
+}
+
+impl App {
+    pub(crate) fn new(globals: Globals, printer: Printer) -> Result<Self, Failure> {
+        let dir = std::env::current_dir()
+            .map_err(|error| Failure::io("find the working directory", Path::new("."), &error))?;
+        let config =
+            config::load(&globals, |name| std::env::var_os(name), &dir, &Places::of_platform())?;
+        Ok(Self { config, printer, runtime: OnceCell::new(), client: OnceCell::new() })
+    }
+
+    /// Drives a verb to its end.
+    pub(crate) fn block_on<T>(
+        &self,
+        future: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        if self.runtime.get().is_none() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| {
+                Failure::failed(ErrorCode::Io, format!("cannot start the runtime: {error}"))
+            })?;
+            // Empty, as was just seen.
+            let _ = self.runtime.set(runtime);
+        }
+        self.runtime.get().expect("it was set above").block_on(future)
+    }
+
+    /// The repository, opened now if it was not before, and made if need be.
+    pub(crate) fn client(&self) -> Result<&Client, Failure> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let (entity, project) = split_project(&self.config.project);
+        let mut options =
+            ClientOptions::from_os(&self.config.home).cache_dir(self.config.cache.clone());
+        if let Some(entity) = entity {
+            options = options.entity(entity)?;
+        }
+        let client = options.project(project)?.netrc(netrc()).open()?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// The project that is meant when none is named.
+    pub(crate) fn project(&self) -> Result<Project, Failure> {
+        Ok(self.client()?.default_project())
+    }
+
+    /// The project that a reference means.
+    pub(crate) fn project_of(&self, reference: &ArtifactRef) -> Result<Project, Failure> {
+        let client = self.client()?;
+        Ok(match (reference.entity(), reference.project()) {
+            (Some(entity), Some(project)) => client.project(&format!("{entity}/{project}"))?,
+            (None, Some(project)) => client.project(project.as_str())?,
+            (_, None) => client.default_project(),
+        })
+    }
+
+    /// A version by reference, recording nothing.
+    pub(crate) async fn version(&self, reference: &ArtifactRef) -> Result<Version, Failure> {
+        Ok(self.project()?.artifact(&reference.to_string()).await?)
+    }
+
+    /// A version by reference; inside a run also recorded as used by it.
+    pub(crate) async fn used_version(
+        &self,
+        reference: &ArtifactRef,
+        run: Option<&str>,
+    ) -> Result<Version, Failure> {
+        let version = self.version(reference).await?;
+        if let Some(run) = self.run(run).await? {
+            let client = self.client()?;
+            let (run, version) = (run.doc().run.id, version.doc().id);
+            client
+                .backend()
+                .use_version(run, version, reference.to_string())
+                .await
+                .map_err(heirloom::Error::from)?;
+        }
+        Ok(version)
+    }
+
+    /// The run given, else the one that the environment names, else none.
+    pub(crate) async fn run(&self, given: Option<&str>) -> Result<Option<Run>, Failure> {
+        let Some(name) = given.or(self.config.run.as_deref()) else { return Ok(None) };
+        let client = self.client()?;
+        let (project, run) = match name.rsplit_once('/') {
+            Some((project, run)) => (client.project(project)?, run),
+            None => (client.default_project(), name),
+        };
+        Ok(Some(project.run(run).await?))
+    }
+
+    /// As [`App::run`] where a run is needed.
+    pub(crate) async fn needed_run(&self, given: Option<&str>) -> Result<Run, Failure> {
+        self.run(given).await?.ok_or_else(|| {
+            Failure::usage_hint(
+                "this needs a run",
+                "name one, set HEIRLOOM_RUN (`export HEIRLOOM_RUN=$(heirloom run start)`), or use \
+                 `heirloom run exec -- COMMAND…`",
+            )
+        })
+    }
+
+    /// A version's name as short as the settings allow.
+    pub(crate) fn name_of(&self, version: &VersionRef) -> String {
+        let place = self.place(version.entity.as_str(), version.project.as_str());
+        format!("{place}{}:{}", version.name, version.index)
+    }
+
+    /// A run's name as short as the settings allow.
+    pub(crate) fn run_name(&self, run: &RunRef) -> String {
+        format!("{}{}", self.place(run.entity.as_str(), run.project.as_str()), run.name)
+    }
+
+    /// `entity/project/` as far as it is not the default.
+    pub(crate) fn place(&self, entity: &str, project: &str) -> String {
+        let (own_entity, own_project) = split_project(&self.config.project);
+        let local = EntityName::local();
+        if entity != own_entity.unwrap_or(local.as_str()) {
+            format!("{entity}/{project}/")
+        } else if project != own_project {
+            format!("{project}/")
+        } else {
+            String::new()
+        }
+    }
+}
+
+/// A run as `--run` and HEIRLOOM_RUN take it wherever the command runs.
+pub(crate) fn run_address(run: &RunRef) -> String {
+    match run.entity == EntityName::local() {
+        true => format!("{}/{}", run.project, run.name),
+        false => format!("{}/{}/{}", run.entity, run.project, run.name),
+    }
+}
+
+fn split_project(project: &str) -> (Option<&str>, &str) {
+    match project.split_once('/') {
+        Some((entity, project)) => (Some(entity), project),
+        None => (None, project),
+    }
+}
+
+/// Credentials for http(s) references, as curl has them.
+fn netrc() -> Option<String> {
+    let named = std::env::var_os("NETRC").map(std::path::PathBuf::from);
+    let file = named.or_else(|| Some(etcetera::home_dir().ok()?.join(".netrc")))?;
+    std::fs::read_to_string(file).ok()
+}

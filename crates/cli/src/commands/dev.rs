@@ -1,0 +1,17 @@
+//! Verbs for work on heirloom itself.
+
+use crate::app::App;
+use crate::exit::Failure;
+use crate::reference;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Dev {
+    /// Print docs/cli.md
+    CliReference,
+}
+
+pub(crate) fn run(app: &App, dev: &Dev) -> Result<(), Failure> {
+    match dev {
+        Dev::CliReference => Ok(app.printer.bytes(reference::markdown().as_bytes())?),
+    }
+}

@@ -1,0 +1,126 @@
+//! What to do next about an error, where something can be said.
+
+use heirloom::Error;
+use heirloom_core::ErrorCode;
+
+/// The hint for an error, by its code and what it carries.
+pub(crate) fn of(error: &Error) -> Option<String> {
+    if let Some(problem) = error.problem() {
+        return of_problem(problem);
+    }
+    match error {
+        Error::Files { .. } => Some(
+            "nothing was committed; leave such files out with a `.heirloomignore`, or mend them \
+             and repeat the command"
+                .into(),
+        ),
+        Error::Collision { .. } => {
+            Some("put one of them elsewhere with `--as`, in a put of its own".into())
+        }
+        _ => by_code(error.code()),
+    }
+}
+
+fn of_problem(problem: &heirloom_api::Problem) -> Option<String> {
+    match (problem.code, &problem.found) {
+        (ErrorCode::NotFound, _) if !problem.nearest.is_empty() => Some(did_you_mean(&problem.nearest)),
+        (ErrorCode::NotFound, _) if problem.message.starts_with("run ") => {
+            Some("`heirloom run ls` lists the runs of a project; is HEIRLOOM_RUN out of date?".into())
+        }
+        (ErrorCode::NotFound, _) if problem.message.starts_with("project ") => {
+            Some("`heirloom project ls` lists the projects".into())
+        }
+        (ErrorCode::NotFound, _) if problem.message.starts_with("repository ") => {
+            Some("`heirloom init` makes one, and so does the first `heirloom put`".into())
+        }
+        (ErrorCode::NotFound, _) => {
+            Some("`heirloom ls` lists the artifacts of a project, `heirloom ls NAME` the versions of one".into())
+        }
+        (ErrorCode::WrongType, Some(existing)) => Some(format!(
+            "leave `--type` out or give `--type {existing}`; `heirloom artifact update NAME --type T` \
+             changes the type of the whole collection"
+        )),
+        (ErrorCode::Conflict, Some(found)) if problem.message.starts_with("alias ") => {
+            Some(format!("re-run with `--expect {found}`, or drop `--expect` to overwrite"))
+        }
+        (ErrorCode::Conflict, _) if problem.message.starts_with("alias ") => {
+            Some("re-run with `--expect none`, or drop `--expect`".into())
+        }
+        (ErrorCode::Invalid, _) if problem.message.contains("needs a type") => {
+            Some("name it: `--type dataset`, `--type model`, …".into())
+        }
+        (ErrorCode::InUse, _) if problem.items.iter().any(|item| item.starts_with("link ")) => Some(
+            "take links out of their portfolios with `heirloom artifact unlink`; `--delete-aliases` \
+             drops aliases"
+                .into(),
+        ),
+        (ErrorCode::InUse, _) => Some("`--delete-aliases` drops the aliases with the versions".into()),
+        (code, _) => by_code(code),
+    }
+}
+
+fn by_code(code: ErrorCode) -> Option<String> {
+    Some(
+        match code {
+            ErrorCode::NewerFormat => "install a newer heirloom; this one leaves the repository as it is",
+            ErrorCode::NoSpace => {
+                "free some space and repeat the command: what was stored already is not stored again"
+            }
+            ErrorCode::Forbidden => {
+                "choose a directory that you may write with `--home DIR` or HEIRLOOM_HOME, or have its \
+                 permissions changed; `heirloom doctor` shows which one is used"
+            }
+            ErrorCode::Corrupt => "`heirloom verify` names everything that is damaged and the versions it hurts",
+            ErrorCode::Fenced | ErrorCode::Unavailable => "repeat the command",
+            ErrorCode::Conflict => "something changed meanwhile: repeat the command",
+            _ => return None,
+        }
+        .to_owned(),
+    )
+}
+
+fn did_you_mean(nearest: &[String]) -> String {
+    let names: Vec<String> =
+        nearest.iter().map(|name| format!("`{}`", crate::text::escaped(name))).collect();
+    match names.as_slice() {
+        [rest @ .., last] if !rest.is_empty() => {
+            format!("did you mean {} or {last}?", rest.join(", "))
+        }
+        names => format!("did you mean {}?", names.concat()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use heirloom_api::Problem;
+
+    fn hint(problem: Problem) -> String {
+        of(&Error::from(problem)).unwrap()
+    }
+
+    #[test]
+    fn nearest_names_are_suggested() {
+        let mut problem = Problem::not_found("artifact", "anmals");
+        assert!(hint(problem.clone()).contains("heirloom ls"));
+        problem.nearest = vec!["animals".into()];
+        assert_eq!(hint(problem.clone()), "did you mean `animals`?");
+        problem.nearest.push("mammals".into());
+        assert_eq!(hint(problem), "did you mean `animals` or `mammals`?");
+    }
+
+    #[test]
+    fn a_moved_alias_says_how_to_go_on() {
+        let message = "alias `prod` moved to v8 (expected v7)";
+        let mut problem = Problem::new(ErrorCode::Conflict, message);
+        problem.found = Some("v8".into());
+        assert_eq!(hint(problem), "re-run with `--expect v8`, or drop `--expect` to overwrite");
+    }
+
+    #[test]
+    fn a_wrong_type_names_the_right_one() {
+        let mut problem = Problem::new(ErrorCode::WrongType, "`a` has type `dataset`, not `model`");
+        problem.found = Some("dataset".into());
+        assert!(hint(problem).contains("--type dataset"));
+    }
+}
