@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// Write the results into docs/performance.md
     #[arg(long)]
     record: bool,
+    /// Use this `heirloom` instead of building one
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Where to work; needs some 20 GiB
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -60,7 +63,10 @@ struct Bench<'w> {
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<Verdict> {
     tools::ensure(workspace, NEEDS)?;
-    let binary = demo::build(workspace, "release")?;
+    let binary = match &args.binary {
+        Some(binary) => fs::canonicalize(binary)?,
+        None => demo::build(workspace, "release")?,
+    };
     let folder = args.dir.clone().unwrap_or_else(|| workspace.target.join("bench"));
     fs::create_dir_all(&folder)?;
     let programs = binary.parent().context("a program lies in a folder")?;

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use crate::shell::Shell;
 use crate::workspace::{Tree, Workspace};
 use crate::{Verdict, layers, tidy};
 
@@ -37,7 +38,11 @@ struct Source<'a> {
 
 type Make = fn(&Source<'_>) -> anyhow::Result<String>;
 
-const GENERATED: &[(&str, Make)] = &[("README.md", readme), (tidy::format::RECORD, format_record)];
+const GENERATED: &[(&str, Make)] = &[
+    ("README.md", readme),
+    ("docs/cli.md", cli_reference),
+    (tidy::format::RECORD, format_record),
+];
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<Verdict> {
     let mode = match (args.check, args.format_unchanged) {
@@ -81,6 +86,13 @@ pub(crate) fn refresh(workspace: &Workspace, mode: Mode) -> anyhow::Result<Vec<S
 fn format_record(source: &Source<'_>) -> anyhow::Result<String> {
     let unchanged = source.mode == Mode::WriteFormatUnchanged;
     tidy::format::record(&source.tree, unchanged).map_err(anyhow::Error::msg)
+}
+
+/// What the command says of itself.
+fn cli_reference(source: &Source<'_>) -> anyhow::Result<String> {
+    let command = ["run", "-q", "--locked", "-p", "heirloom-cli", "--bin", "heirloom"];
+    let command = command.into_iter().chain(["--", "dev", "cli-reference"]);
+    Shell::cargo(&source.workspace.root).args(command).output()
 }
 
 /// The README with a fresh table of crates.
