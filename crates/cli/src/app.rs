@@ -57,7 +57,9 @@ impl App {
         if let Some(entity) = entity {
             options = options.entity(entity)?;
         }
-        let client = options.project(project)?.netrc(netrc()).open()?;
+        let client = options.project(project)?.netrc(netrc()).open().map_err(|error| {
+            unwritable(&self.config.home, &error).unwrap_or_else(|| error.into())
+        })?;
         Ok(self.client.get_or_init(|| client))
     }
 
@@ -160,6 +162,23 @@ fn split_project(project: &str) -> (Option<&str>, &str) {
         Some((entity, project)) => (Some(entity), project),
         None => (None, project),
     }
+}
+
+/// A failure to open the repository whose cause is that its directory cannot be
+/// written: the layers below name only the file that they tried first.
+fn unwritable(home: &Path, error: &heirloom::Error) -> Option<Failure> {
+    if !matches!(error.code(), ErrorCode::Io | ErrorCode::Unavailable) {
+        return None;
+    }
+    let dir = home.ancestors().find(|dir| dir.exists())?;
+    let denied = crate::commands::doctor::check_writable(dir).err()?;
+    Some(Failure::Sdk {
+        error: Box::new(heirloom::Error::from(heirloom_api::Problem::new(
+            ErrorCode::Forbidden,
+            format!("{error} (`{}`: {denied})", crate::text::path(dir)),
+        ))),
+        hint: None,
+    })
 }
 
 /// Credentials for http(s) references, as curl has them.

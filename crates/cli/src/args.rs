@@ -12,7 +12,7 @@ use crate::commands::{
 
 /// Versioned machine-learning artifacts with lineage
 #[derive(Debug, Parser)]
-#[command(name = "heirloom", version, propagate_version = true, disable_help_subcommand = false)]
+#[command(name = "heirloom", bin_name = "heirloom", version, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) globals: Globals,

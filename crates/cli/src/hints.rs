@@ -28,7 +28,11 @@ fn of_problem(problem: &heirloom_api::Problem) -> Option<String> {
             Some("`heirloom run ls` lists the runs of a project; is HEIRLOOM_RUN out of date?".into())
         }
         (ErrorCode::NotFound, _) if problem.message.starts_with("project ") => {
-            Some("`heirloom project ls` lists the projects".into())
+            Some(
+                "a project is made by the first `heirloom put` into it; `heirloom project ls` lists \
+                 those there are"
+                    .into(),
+            )
         }
         (ErrorCode::NotFound, _) if problem.message.starts_with("repository ") => {
             Some("`heirloom init` makes one, and so does the first `heirloom put`".into())

@@ -4,6 +4,9 @@ use std::io;
 
 use crate::printer::Printer;
 
+/// Columns of a terminal below which cells are not wrapped.
+const NARROW: u16 = 60;
+
 /// A table with a header. Cells must be escaped already.
 pub(crate) struct Table {
     header: Vec<&'static str>,
@@ -45,9 +48,15 @@ impl Table {
 
     fn drawn(&self) -> String {
         let mut table = comfy_table::Table::new();
+        // A terminal that does not tell its width, or one of a few columns,
+        // gets long lines rather than columns of single letters.
+        let arrangement = match table.width() {
+            Some(width) if width >= NARROW => comfy_table::ContentArrangement::Dynamic,
+            _ => comfy_table::ContentArrangement::Disabled,
+        };
         table
             .load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY)
-            .set_content_arrangement(comfy_table::ContentArrangement::Dynamic)
+            .set_content_arrangement(arrangement)
             .set_header(&self.header);
         for &column in &self.right {
             if let Some(column) = table.column_mut(column) {

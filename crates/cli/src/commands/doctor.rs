@@ -99,23 +99,25 @@ fn message(failure: &Failure) -> String {
     failure.report().map(|report| report.message).unwrap_or_default()
 }
 
+/// Whether files can be made in a directory, without making one.
 #[cfg(unix)]
-fn writable(dir: &Path) -> Check {
-    match rustix::fs::access(dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
-        Ok(()) => Check::fine("writable", format!("{} can be written", text::path(dir))),
-        Err(error) => {
-            Check::failed("writable", format!("{}: {}", text::path(dir), io::Error::from(error)))
-        }
+pub(crate) fn check_writable(dir: &Path) -> io::Result<()> {
+    let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    Ok(rustix::fs::access(dir, wanted)?)
+}
+
+/// Whether files can be made in a directory, as far as its attributes tell.
+#[cfg(not(unix))]
+pub(crate) fn check_writable(dir: &Path) -> io::Result<()> {
+    match std::fs::metadata(dir)?.permissions().readonly() {
+        true => Err(io::ErrorKind::PermissionDenied.into()),
+        false => Ok(()),
     }
 }
 
-#[cfg(not(unix))]
 fn writable(dir: &Path) -> Check {
-    match std::fs::metadata(dir) {
-        Ok(meta) if !meta.permissions().readonly() => {
-            Check::fine("writable", format!("{} can be written", text::path(dir)))
-        }
-        Ok(_) => Check::failed("writable", format!("{} is read-only", text::path(dir))),
+    match check_writable(dir) {
+        Ok(()) => Check::fine("writable", format!("{} can be written", text::path(dir))),
         Err(error) => Check::failed("writable", format!("{}: {error}", text::path(dir))),
     }
 }

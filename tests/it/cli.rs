@@ -1,0 +1,9 @@
+//! Every verb: what it prints where, its JSON, its exit codes.
+
+mod artifacts;
+mod errors;
+mod lineage;
+mod output;
+mod repository;
+mod runs;
+mod shapes;
