@@ -17,7 +17,7 @@ use crate::workspace::Workspace;
 pub(crate) struct Args {
     /// Use this `heirloom` instead of building one
     #[arg(long, value_name = "FILE")]
-    binary: Option<PathBuf>,
+    pub(crate) binary: Option<PathBuf>,
 }
 
 /// One step: what it shows, and the command as a shell reads it.

@@ -38,11 +38,8 @@ struct Source<'a> {
 
 type Make = fn(&Source<'_>) -> anyhow::Result<String>;
 
-const GENERATED: &[(&str, Make)] = &[
-    ("README.md", readme),
-    ("docs/cli.md", cli_reference),
-    (tidy::format::RECORD, format_record),
-];
+const GENERATED: &[(&str, Make)] =
+    &[("README.md", readme), ("docs/cli.md", cli_reference), (tidy::format::RECORD, format_record)];
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<Verdict> {
     let mode = match (args.check, args.format_unchanged) {

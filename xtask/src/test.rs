@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use crate::shell::Shell;
 use crate::workspace::Workspace;
-use crate::{Verdict, tools};
+use crate::{Verdict, demo, tools};
 
 #[derive(clap::Args, Default)]
 pub(crate) struct Args {
@@ -49,6 +49,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<Verdict>
         eprintln!("{}:", folder.strip_prefix(root).unwrap_or(&folder).display());
         session.run(Runner::Libtest, test)?;
     }
+    if args.filter.is_none() {
+        session.demo(workspace)?;
+    }
     println!("tests: {} passed, {} failed", session.counts.passed, session.counts.failed);
     Ok(Verdict::of(session.fine))
 }
@@ -80,6 +83,27 @@ impl Session<'_> {
         let counts = counts.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
         self.counts = self.counts.plus(counts.settled(fine));
         self.fine &= fine;
+        Ok(())
+    }
+}
+
+impl Session<'_> {
+    /// The README's first command, with the binary that was just built.
+    fn demo(&mut self, workspace: &Workspace) -> anyhow::Result<()> {
+        let build = ["build", "--workspace", "--bins", "--locked"];
+        let built = Shell::cargo(&workspace.root).args(build).run()?;
+        let binary = Some(workspace.target.join("debug/heirloom"));
+        let shown = built
+            && match demo::run(workspace, &demo::Args { binary }) {
+                Ok(verdict) => verdict == Verdict::Fine,
+                Err(error) => {
+                    eprintln!("error: {error:#}");
+                    false
+                }
+            };
+        let counts = Counts { passed: shown.into(), failed: (!shown).into() };
+        self.counts = self.counts.plus(counts);
+        self.fine &= shown;
         Ok(())
     }
 }
