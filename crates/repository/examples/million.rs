@@ -170,8 +170,7 @@ impl NodeSource for Source {
 async fn lineage(repository: &Repository, any: VersionId) {
     let backend = repository.as_caller(Caller::owner("bench"));
     let catalog =
-        SqliteCatalog::open(&repository.home().unwrap().catalog_path(), Default::default())
-            .unwrap();
+        SqliteCatalog::open(repository.home().unwrap().catalog_path(), Default::default()).unwrap();
     let at = Timestamp::from_micros(0);
     let collection = CollectionId(77);
     let project = catalog.view(|view| view.version(any)).unwrap().unwrap().collection;

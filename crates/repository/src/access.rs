@@ -2,8 +2,11 @@
 //! caller may not see is answered exactly as if it did not exist.
 
 use heirloom_api::{Problem, ProjectRef};
+use heirloom_catalog::rules::{self, Refusal, Resolved};
 use heirloom_catalog::{CollectionRow, ProjectRow, RunRow, VersionRow, View};
-use heirloom_core::{Caller, CollectionId, ErrorCode, ProjectId, Role, RunId, VersionId};
+use heirloom_core::{
+    ArtifactRef, Caller, CollectionId, ErrorCode, ProjectId, ProjectName, Role, RunId, VersionId,
+};
 
 use crate::problem::Failure;
 
@@ -52,26 +55,58 @@ pub(crate) fn may_read(
     Ok(view.project_by_id(project)?.filter(|row| caller.role_in(&row.entity, &row.name).is_some()))
 }
 
-/// A version that the caller may read through any of its memberships, with its
-/// home collection and project.
-pub(crate) fn version(
+/// What a reference names, where the caller has `wanted`. Of the names near to one
+/// that does not exist, only those that the caller may see are told.
+pub(crate) fn resolve(
+    view: &dyn View,
+    caller: &Caller,
+    default: &ProjectRef,
+    reference: &ArtifactRef,
+    wanted: Role,
+) -> Result<Resolved, Failure> {
+    let named = ProjectRef {
+        entity: reference.entity().unwrap_or(&default.entity).clone(),
+        project: reference.project().unwrap_or(&default.project).clone(),
+    };
+    require_named(caller, &named, wanted)?;
+    rules::resolve(view, reference, &default.entity, &default.project).map_err(|mut refusal| {
+        if let Refusal::NotFound { what: "project", nearest, .. } = &mut refusal {
+            nearest.retain(|name| {
+                ProjectName::new(name)
+                    .is_ok_and(|name| caller.role_in(&named.entity, &name).is_some())
+            });
+        }
+        refusal.into()
+    })
+}
+
+/// A version with its home collection and project.
+pub(crate) type Placed = (VersionRow, CollectionRow, ProjectRow);
+
+/// A version that the caller may read through any of its memberships.
+pub(crate) fn version(view: &dyn View, caller: &Caller, id: VersionId) -> Result<Placed, Failure> {
+    visible_version(view, caller, id)?.ok_or_else(|| Problem::not_found("version", id).into())
+}
+
+/// The version, if it exists and the caller may read it. A catalog that fails is
+/// an error, never a version that does not exist.
+pub(crate) fn visible_version(
     view: &dyn View,
     caller: &Caller,
     id: VersionId,
-) -> Result<(VersionRow, CollectionRow, ProjectRow), Failure> {
-    let unknown = || Failure::from(Problem::not_found("version", id));
-    let row = view.version(id)?.ok_or_else(unknown)?;
+) -> Result<Option<Placed>, Failure> {
+    let Some(row) = view.version(id)? else { return Ok(None) };
     let (home, project) = home_of(view, row.collection)?;
     if caller.role_in(&project.entity, &project.name).is_some() {
-        return Ok((row, home, project));
+        return Ok(Some((row, home, project)));
     }
     for membership in view.memberships_of(id)? {
         let (_, through) = home_of(view, membership.collection)?;
         if caller.role_in(&through.entity, &through.name).is_some() {
-            return Ok((row, home, project));
+            return Ok(Some((row, home, project)));
         }
     }
-    Err(unknown())
+    Ok(None)
 }
 
 /// A collection and its project by id.
@@ -90,6 +125,16 @@ pub(crate) fn home_of(
     Ok((collection, project))
 }
 
+/// The run, if it exists and the caller may read its project.
+pub(crate) fn visible_run(
+    view: &dyn View,
+    caller: &Caller,
+    id: RunId,
+) -> Result<Option<(RunRow, ProjectRow)>, Failure> {
+    let Some(row) = view.run(id)? else { return Ok(None) };
+    Ok(may_read(view, caller, row.project)?.map(|project| (row, project)))
+}
+
 /// A run in a project where the caller has `wanted`.
 pub(crate) fn run(
     view: &dyn View,
@@ -97,9 +142,8 @@ pub(crate) fn run(
     id: RunId,
     wanted: Role,
 ) -> Result<(RunRow, ProjectRow), Failure> {
-    let unknown = || Failure::from(Problem::not_found("run", id));
-    let row = view.run(id)?.ok_or_else(unknown)?;
-    let project = may_read(view, caller, row.project)?.ok_or_else(unknown)?;
+    let (row, project) =
+        visible_run(view, caller, id)?.ok_or_else(|| Problem::not_found("run", id))?;
     let named = ProjectRef { entity: project.entity.clone(), project: project.name.clone() };
     require_named(caller, &named, wanted)?;
     Ok((row, project))

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use heirloom_api::{
-    Answer, Backend, BackendInfo, BeginDraft, CollectionDoc, Commit, Committed, Delete, Downloader,
+    Backend, BackendInfo, BeginDraft, CollectionDoc, Commit, Committed, Delete, Downloader,
     DraftDoc, EntryPage, EventDoc, Expected, Found, LineageDoc, LineageQuery, ListVersions,
     Pending, Problem, ProjectDoc, ProjectRef, RunDoc, RunVersion, StartRun, UpdateCollection,
     UpdateRun, UpdateVersion, Uploader, UsageBy, UsageReport, VerifyReport, VersionDoc,
 };
-use heirloom_catalog::CatalogExt;
+use heirloom_catalog::{CatalogExt, ProjectRow, VersionRow};
 use heirloom_core::{
     Alias, ArtifactName, ArtifactRef, Caller, DraftId, EntityName, ErrorCode, ProjectName, RunId,
     RunName, Scope, Tag, VersionId, VersionIndex,
 };
-use heirloom_manifest::{BlobId, Entry, LogicalPath, NodeId, Tree};
+use heirloom_manifest::{BlobId, Entry, LogicalPath, Tree};
 
 use crate::problem::Failure;
 use crate::read::{LocalDownloader, Nodes};
@@ -62,14 +62,17 @@ impl RepositoryBackend {
     }
 }
 
-/// Root and scope of a version that the caller may read.
-fn place(inner: &Inner, caller: &Caller, version: VersionId) -> Answer<(NodeId, Scope)> {
-    let (row, _, project) =
-        inner.catalog.view(|view| access::version(view, caller, version)).map_err(|f| f.0)?;
+/// A version that the caller may read, and the project that it is in.
+fn place(
+    inner: &Inner,
+    caller: &Caller,
+    version: VersionId,
+) -> Result<(VersionRow, ProjectRow), Failure> {
+    let (row, _, project) = inner.catalog.view(|view| access::version(view, caller, version))?;
     if !row.state.is_committed() {
-        return Err(Problem::not_found("version", version));
+        return Err(Problem::not_found("version", version).into());
     }
-    Ok((row.root, Scope(project.id)))
+    Ok((row, project))
 }
 
 impl Backend for RepositoryBackend {
@@ -177,11 +180,14 @@ impl Backend for RepositoryBackend {
 
     fn downloader(&self, version: VersionId) -> Pending<'_, Box<dyn Downloader>> {
         self.blocking(move |inner, caller| {
-            let (_, scope) = place(inner, caller, version)?;
-            Ok::<Box<dyn Downloader>, Problem>(Box::new(LocalDownloader {
-                inner: inner.clone(),
-                scope,
-            }))
+            let (row, project) = place(inner, caller, version)?;
+            let scope = Scope(project.id);
+            Ok::<Box<dyn Downloader>, Failure>(Box::new(
+                match caller.role_in(&project.entity, &project.name) {
+                    Some(_) => LocalDownloader::of_scope(inner.clone(), scope),
+                    None => LocalDownloader::of_version(inner.clone(), scope, row),
+                },
+            ))
         })
     }
 
@@ -193,18 +199,17 @@ impl Backend for RepositoryBackend {
         limit: usize,
     ) -> Pending<'_, EntryPage> {
         self.blocking(move |inner, caller| {
-            let (root, scope) = place(inner, caller, version)?;
+            let (row, project) = place(inner, caller, version)?;
             let limit = limit.clamp(1, browse::MAX_PAGE);
-            Ok::<_, Problem>(read::page(inner, scope, root, &prefix, after, limit)?)
+            read::page(inner, Scope(project.id), row.root, &prefix, after, limit)
         })
     }
 
     fn entry(&self, version: VersionId, path: LogicalPath) -> Pending<'_, Option<Entry>> {
         self.blocking(move |inner, caller| {
-            let (root, scope) = place(inner, caller, version)?;
-            Ok::<_, Problem>(
-                Tree::new(Nodes::new(inner, scope), root).lookup(&path).map_err(Failure::from)?,
-            )
+            let (row, project) = place(inner, caller, version)?;
+            let nodes = Nodes::new(inner, Scope(project.id));
+            Tree::new(nodes, row.root).lookup(&path).map_err(Failure::from)
         })
     }
 

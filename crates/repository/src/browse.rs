@@ -57,7 +57,11 @@ pub(crate) fn runs(
         let project = access::project(view, caller, project, Role::Viewer)?;
         let before = match after {
             None => None,
-            Some(name) => view.run_by_name(project.id, name)?.map(|run| (run.started_at, run.id)),
+            Some(name) => {
+                let run = view.run_by_name(project.id, name)?;
+                let run = run.ok_or_else(|| Problem::not_found("run", name))?;
+                Some((run.started_at, run.id))
+            }
         };
         view.runs_of(project.id, before, limit.min(MAX_PAGE))?
             .iter()
@@ -78,7 +82,9 @@ pub(crate) fn run_versions(
         edges.sort_by_key(|edge| (edge.at, edge.version));
         let (mut produced, mut used) = (Vec::new(), Vec::new());
         for edge in edges {
-            let Ok((row, _, _)) = access::version(view, caller, edge.version) else { continue };
+            let Some((row, _, _)) = access::visible_version(view, caller, edge.version)? else {
+                continue;
+            };
             let entry = RunVersion {
                 version: docs::version_ref(view, &row)?,
                 at: edge.at,
@@ -105,7 +111,7 @@ pub(crate) fn version_runs(
         edges.sort_by_key(|edge| (edge.at, edge.run));
         let (mut producers, mut users) = (Vec::new(), Vec::new());
         for edge in edges {
-            let Ok((row, project)) = access::run(view, caller, edge.run, Role::Viewer) else {
+            let Some((row, project)) = access::visible_run(view, caller, edge.run)? else {
                 continue;
             };
             let doc = docs::run(&row, &project)?;
@@ -125,18 +131,16 @@ pub(crate) fn resolve(
     reference: &ArtifactRef,
 ) -> Result<VersionDoc, Failure> {
     inner.catalog.view(|view| {
-        access::require_named(caller, &named(default, reference), Role::Viewer)?;
-        let found = rules::resolve(view, reference, &default.entity, &default.project)?;
-        docs::version(view, &found.version, &found.membership, &found.collection, &found.project)
+        let found = access::resolve(view, caller, default, reference, Role::Viewer)?;
+        docs::version(
+            view,
+            caller,
+            &found.version,
+            &found.membership,
+            &found.collection,
+            &found.project,
+        )
     })
-}
-
-/// The project that a reference means.
-pub(crate) fn named(default: &ProjectRef, reference: &ArtifactRef) -> ProjectRef {
-    ProjectRef {
-        entity: reference.entity().unwrap_or(&default.entity).clone(),
-        project: reference.project().unwrap_or(&default.project).clone(),
-    }
 }
 
 /// A collection by name, old names followed, nearest names suggested.
@@ -174,7 +178,7 @@ pub(crate) fn collections(
         };
         view.collections(project.id, after, limit.min(MAX_PAGE))?
             .iter()
-            .map(|row| docs::collection(view, row, &project))
+            .map(|row| docs::collection(view, caller, row, &project))
             .collect()
     })
 }
@@ -187,7 +191,7 @@ pub(crate) fn collection(
 ) -> Result<CollectionDoc, Failure> {
     inner.catalog.view(|view| {
         let (project, row) = find(view, caller, project, name, Role::Viewer)?;
-        docs::collection(view, &row, &project)
+        docs::collection(view, caller, &row, &project)
     })
 }
 
@@ -210,7 +214,7 @@ pub(crate) fn versions(
             for membership in &page {
                 let Some(row) = view.version(membership.version)? else { continue };
                 if out.len() < limit && (list.deleted || row.state.is_committed()) {
-                    out.push(docs::version(view, &row, membership, &collection, &project)?);
+                    out.push(docs::version(view, caller, &row, membership, &collection, &project)?);
                 }
             }
         }
@@ -230,7 +234,7 @@ pub(crate) fn events(
         let (_, collection) = find(view, caller, project, name, Role::Viewer)?;
         view.events(collection.id, before, limit.min(MAX_PAGE))?
             .into_iter()
-            .map(|row| docs::event(view, row))
+            .map(|row| docs::event(view, caller, row))
             .collect()
     })
 }

@@ -3,11 +3,12 @@
 
 use std::collections::HashSet;
 
-use heirloom_api::{Commit, Committed, Problem, VersionRef};
+use heirloom_api::{Commit, Committed, Problem, VersionDoc, VersionRef};
 use heirloom_catalog::rules::{self, By, ExpectedIndex, OperationKey, Refusal};
 use heirloom_catalog::{CatalogExt, CollectionKind, EdgeKind, ProjectRow, View};
 use heirloom_core::{
-    Caller, CollectionId, DraftId, ErrorCode, Role, Scope, Timestamp, VersionId, VersionIndex,
+    ArtifactName, Caller, CollectionId, DraftId, ErrorCode, Role, RunId, Scope, Timestamp,
+    VersionId,
 };
 use heirloom_manifest::{
     BlobId, Link, ManifestId, NodeId, NodeSource, ReadError, TreeSummary, check_tree, empty_tree,
@@ -16,9 +17,9 @@ use heirloom_manifest::{
 use heirloom_store::{Kind, PackOptions, PackWriter};
 
 use crate::problem::Failure;
-use crate::read::Nodes;
+use crate::read::{NODES_AT_ONCE, Nodes, damaged_node};
 use crate::record::{MAX_RECORD_BYTES, RecordedRun, VersionRecord};
-use crate::write::{claim, fenced, pack_rows};
+use crate::write::{claim, fenced};
 use crate::{Inner, access, docs, write};
 
 /// Blobs claimed at once. Large, because a catalog looks up a sorted batch that
@@ -37,12 +38,6 @@ pub(crate) fn commit(
     run(inner, caller, request).map_err(|failure| failure.0)
 }
 
-/// Fresh ids of one attempt.
-struct Fresh {
-    version: VersionId,
-    collection: CollectionId,
-}
-
 fn run(inner: &Inner, caller: &Caller, request: &Commit) -> Result<Option<Committed>, Failure> {
     access::require_named(caller, &request.project, Role::Writer)?;
     let project = inner.catalog.view(|view| {
@@ -58,117 +53,157 @@ fn run(inner: &Inner, caller: &Caller, request: &Commit) -> Result<Option<Commit
     if let Some(id) = request.run {
         inner.catalog.view(|view| access::run(view, caller, id, Role::Writer))?;
     }
-    let digest = ManifestId::of_root(&request.root);
-    let operation = Operation::new(caller, request);
-    let metadata = request.metadata.as_ref().map(serde_json::Value::to_string);
-    let fresh = Fresh {
+    let attempt = Attempt {
+        inner,
+        caller,
+        request,
+        project,
+        digest: ManifestId::of_root(&request.root),
+        operation: Operation::new(caller, request),
+        metadata: request.metadata.as_ref().map(serde_json::Value::to_string),
         version: VersionId::from_random(inner.env.random()),
         collection: CollectionId((inner.env.random() >> 1) as i64),
+        now: inner.env.now(),
     };
-    let now = inner.env.now();
-
-    let answered = inner.catalog.view(|view| view.operation(&operation.key))?.is_some();
-    let newest =
-        inner.catalog.view(|view| rules::newest_has(view, project.id, &request.name, &digest))?;
-    let summary = match (&newest, request.draft, answered) {
-        (Some((_, version)), _, _) if !request.force_new => (version.entries, version.size),
-        (_, None, false) => return Ok(None),
-        // The stored answer needs none of this.
-        (_, _, true) => (0, 0),
-        (_, Some(draft), false) => {
-            let summary = check_new(inner, Scope(project.id), draft, request)?;
-            (summary.entries, summary.size)
-        }
-    };
-    let decide = |view: &dyn View, record: Option<(ExpectedIndex, BlobId)>| {
-        rules::commit(
-            view,
-            &rules::Commit {
-                key: Some(OperationKey { key: &operation.key, request: operation.request }),
-                by: By { actor: caller.actor(), at: now, admin: false },
-                project: project.id,
-                name: &request.name,
-                artifact_type: request.artifact_type.as_ref(),
-                collection: fresh.collection,
-                version: fresh.version,
-                digest,
-                root: request.root,
-                entries: summary.0,
-                size: summary.1,
-                aliases: &request.aliases,
-                tags: &request.tags,
-                description: request.description.as_deref(),
-                metadata: metadata.as_deref(),
-                ttl: request.ttl,
-                run: request.run,
-                provenance: &request.provenance,
-                attachments: &request.attachments,
-                draft: request.draft,
-                force_new: request.force_new,
-                expected: record.map(|(expected, _)| expected),
-                record: record.map(|(_, id)| id),
-            },
-        )
-    };
-
-    // The first try shows what number the record must be written for; content
-    // that is there already needs none.
-    let mut next =
-        match inner.catalog.transact(|view| decide(view, None).map(rules::Decision::into_parts)) {
-            Ok(done) => return inner.catalog.view(|view| answer(view, &done)).map(Some),
-            Err(Refusal::IndexTaken { next, predecessor, .. }) => {
-                ExpectedIndex { index: next, predecessor }
+    let Some(draft) = request.draft else { return attempt.probe() };
+    // The first try shows what number a record must be written for; a key that
+    // was answered and content that is there already need none.
+    let done = match attempt.decide(None) {
+        Err(Refusal::IndexTaken { next, predecessor, .. }) => {
+            match attempt.create(draft, ExpectedIndex { index: next, predecessor }) {
+                // The draft may have been ended by a twin of this very request.
+                Err(failure) if failure.0.code == ErrorCode::Fenced => {
+                    attempt.decide(None).map_err(|_| failure)?
+                }
+                other => other?,
             }
-            Err(Refusal::NeedsDraft { .. }) if request.draft.is_none() => return Ok(None),
-            Err(refusal) => return Err(refusal.into()),
-        };
-    let Some(draft) = request.draft else { return Ok(None) };
-    let _turn = inner.home.as_ref().and_then(crate::Home::commit_turn);
-    for _ in 0..MAX_RACES {
-        let record = inner.catalog.view(|view| {
-            build_record(
-                view,
-                caller,
-                request,
-                &project,
-                &fresh,
-                &next,
-                summary,
-                metadata.as_deref(),
-                now,
+        }
+        other => other?,
+    };
+    attempt.answer(&done).map(Some)
+}
+
+/// A version that was checked and written down, but for its number.
+struct Written {
+    entries: u64,
+    size: u64,
+    record: BlobId,
+    expected: ExpectedIndex,
+}
+
+/// One request on its way into the catalog.
+struct Attempt<'r> {
+    inner: &'r Inner,
+    caller: &'r Caller,
+    request: &'r Commit,
+    project: ProjectRow,
+    digest: ManifestId,
+    operation: Operation,
+    metadata: Option<String>,
+    /// Fresh ids, used when these are made.
+    version: VersionId,
+    collection: CollectionId,
+    now: Timestamp,
+}
+
+impl Attempt<'_> {
+    /// Without a draft: the answer when the newest version has this content.
+    fn probe(&self) -> Result<Option<Committed>, Failure> {
+        let known = self.inner.catalog.view(|view| {
+            Ok::<_, Failure>(
+                view.operation(&self.operation.key)?.is_some()
+                    || rules::newest_has(view, self.project.id, &self.request.name, &self.digest)?
+                        .is_some(),
             )
         })?;
-        let bytes = record.encode();
-        if bytes.len() > MAX_RECORD_BYTES {
-            return Err(Problem::invalid(
-                "description, metadata and command line are too long: more than 4 MiB",
-            )
-            .into());
+        if !known {
+            return Ok(None);
         }
-        let mut pack = PackWriter::new(&*inner.store, PackOptions::default())?;
-        let record_id = pack.add(Kind::VersionRecord, &bytes)?;
-        let finished = pack.finish()?.expect("a pack with one blob is not empty");
-        let (object, blobs) = pack_rows(&finished, now);
-        write::publish(inner, Scope(project.id), draft, object, &blobs)?;
-        let outcome = inner.catalog.transact(|view| {
-            decide(view, Some((next, record_id))).map(rules::Decision::into_parts)
-        });
-        match outcome {
-            Ok(done) => return inner.catalog.view(|view| answer(view, &done)).map(Some),
-            Err(Refusal::IndexTaken { next: index, predecessor, .. }) => {
-                next = ExpectedIndex { index, predecessor };
-            }
-            Err(refusal) => return Err(refusal.into()),
+        match self.decide(None) {
+            Ok(done) => self.answer(&done).map(Some),
+            Err(Refusal::NeedsDraft { .. }) => Ok(None),
+            Err(refusal) => Err(refusal.into()),
         }
     }
-    Err(Problem::new(
-        ErrorCode::Unavailable,
-        format!(
-            "`{}` is committed to faster than a record can be written; try again",
-            request.name
-        ),
-    )
-    .into())
+
+    /// The transaction. Without a record it makes no version, but tells by
+    /// [`Refusal::IndexTaken`] what a record is to be written for.
+    fn decide(&self, written: Option<&Written>) -> Result<rules::Committed, Refusal> {
+        let Self { request, .. } = self;
+        let (entries, size) = written.map_or((0, 0), |written| (written.entries, written.size));
+        self.inner.catalog.transact(|view| {
+            rules::commit(
+                view,
+                &rules::Commit {
+                    key: Some(OperationKey {
+                        key: &self.operation.key,
+                        request: self.operation.request,
+                    }),
+                    by: By { actor: self.caller.actor(), at: self.now, admin: false },
+                    project: self.project.id,
+                    name: &request.name,
+                    artifact_type: request.artifact_type.as_ref(),
+                    collection: self.collection,
+                    version: self.version,
+                    digest: self.digest,
+                    root: request.root,
+                    entries,
+                    size,
+                    aliases: &request.aliases,
+                    tags: &request.tags,
+                    description: request.description.as_deref(),
+                    metadata: self.metadata.as_deref(),
+                    ttl: request.ttl,
+                    run: request.run,
+                    provenance: &request.provenance,
+                    attachments: &request.attachments,
+                    draft: request.draft,
+                    force_new: request.force_new,
+                    expected: written.map(|written| written.expected),
+                    record: written.map(|written| written.record),
+                },
+            )
+            .map(rules::Decision::into_parts)
+        })
+    }
+
+    /// Checks the tree, writes a record for the number, and commits; again for
+    /// the next number when another commit was faster.
+    fn create(&self, draft: DraftId, mut next: ExpectedIndex) -> Result<rules::Committed, Failure> {
+        let inner = self.inner;
+        let scope = Scope(self.project.id);
+        let TreeSummary { entries, size, .. } = check_new(inner, scope, draft, self.request)?;
+        let _turn = inner.home.as_ref().and_then(crate::Home::commit_turn);
+        for _ in 0..MAX_RACES {
+            let record =
+                inner.catalog.view(|view| self.build_record(view, &next, (entries, size)))?;
+            let bytes = record.encode();
+            if bytes.len() > MAX_RECORD_BYTES {
+                return Err(Problem::invalid(
+                    "description, metadata and command line are too long: more than 4 MiB",
+                )
+                .into());
+            }
+            let mut pack = PackWriter::new(&*inner.store, PackOptions::default())?;
+            let record = pack.add(Kind::VersionRecord, &bytes)?;
+            let finished = pack.finish()?.expect("a pack with one blob is not empty");
+            write::publish_pack(inner, scope, draft, &finished)?;
+            match self.decide(Some(&Written { entries, size, record, expected: next })) {
+                Err(Refusal::IndexTaken { next: index, predecessor, .. }) => {
+                    next = ExpectedIndex { index, predecessor };
+                }
+                other => return Ok(other?),
+            }
+        }
+        Err(Problem::new(
+            ErrorCode::Unavailable,
+            format!(
+                "`{}` is committed to faster than a record can be written; try again",
+                self.request.name
+            ),
+        )
+        .into())
+    }
 }
 
 /// The client's key, made unique per actor, and a hash of what was asked.
@@ -184,15 +219,24 @@ impl Operation {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
             hasher.update(bytes);
         };
+        // Everything that the answer depends on, but for the draft: a client whose
+        // draft was ended begins another and asks again under the same key.
         part(request.project.entity.as_str().as_bytes());
         part(request.project.project.as_str().as_bytes());
         part(request.name.as_str().as_bytes());
         part(request.root.as_bytes());
-        for alias in &request.aliases {
-            part(alias.as_str().as_bytes());
-        }
-        part(&request.run.map_or(0, heirloom_core::RunId::get).to_le_bytes());
+        part(&request.run.map_or(0, RunId::get).to_le_bytes());
         part(&[u8::from(request.force_new)]);
+        let texts = (
+            &request.artifact_type,
+            &request.aliases,
+            &request.tags,
+            &request.description,
+            &request.metadata,
+            &request.ttl,
+            &request.attachments,
+        );
+        part(serde_json::to_string(&texts).expect("plain values always serialise").as_bytes());
         Self {
             key: format!("{}/{}", caller.actor(), request.key),
             request: *hasher.finalize().as_bytes(),
@@ -200,96 +244,89 @@ impl Operation {
     }
 }
 
-fn answer(view: &dyn View, done: &rules::Committed) -> Result<Committed, Failure> {
-    let version = view
-        .version(done.version)?
-        .ok_or_else(|| Problem::new(ErrorCode::NotFound, "the version was deleted meanwhile"))?;
-    let (collection, project) = access::home_of(view, done.collection)?;
-    Ok(Committed {
-        version: VersionRef {
-            id: done.version,
-            entity: project.entity,
-            project: project.name,
-            name: collection.name,
-            index: done.index,
-        },
-        digest: done.digest,
-        created: done.created,
-        files: version.entries,
-        size: version.size,
-    })
-}
-
-#[allow(clippy::too_many_arguments)] // one place, and each is a different thing
-fn build_record(
-    view: &dyn View,
-    caller: &Caller,
-    request: &Commit,
-    project: &ProjectRow,
-    fresh: &Fresh,
-    next: &ExpectedIndex,
-    (entries, size): (u64, u64),
-    metadata: Option<&str>,
-    now: Timestamp,
-) -> Result<VersionRecord, Failure> {
-    let collection = rules::find_collection(view, project.id, &request.name)?;
-    let (collection_id, name, artifact_type) = match collection {
-        Some(row) => (row.id, row.name, row.artifact_type),
-        None => {
-            let artifact_type = request.artifact_type.clone();
-            let artifact_type =
-                artifact_type.ok_or_else(|| Refusal::NeedsType { name: request.name.clone() })?;
-            (fresh.collection, request.name.clone(), artifact_type)
-        }
-    };
-    let run = match request.run {
-        None => None,
-        Some(id) => view.run(id)?,
-    };
-    let run = match run {
-        None => None,
-        Some(run) => {
-            let mut used: Vec<VersionId> = view
-                .edges_of_runs(&[run.id], Some(EdgeKind::Used))?
-                .into_iter()
-                .filter(|edge| edge.kind == EdgeKind::Used)
-                .map(|edge| edge.version)
-                .collect();
-            used.sort();
-            used.dedup();
-            Some(RecordedRun {
-                id: run.id,
-                name: run.name,
-                display_name: run.display_name,
-                job_type: run.job_type,
-                group: run.group,
-                used,
+impl Attempt<'_> {
+    fn answer(&self, done: &rules::Committed) -> Result<Committed, Failure> {
+        self.inner.catalog.view(|view| {
+            let version = view.version(done.version)?.ok_or_else(|| {
+                Problem::new(ErrorCode::NotFound, "the version was deleted meanwhile")
+            })?;
+            let (collection, project) = access::home_of(view, done.collection)?;
+            Ok(Committed {
+                version: VersionRef {
+                    id: done.version,
+                    entity: project.entity,
+                    project: project.name,
+                    name: collection.name,
+                    index: done.index,
+                },
+                digest: done.digest,
+                created: done.created,
+                files: version.entries,
+                size: version.size,
             })
-        }
-    };
-    Ok(VersionRecord {
-        version: fresh.version,
-        collection_id,
-        index: next.index,
-        predecessor: next.predecessor,
-        entity: project.entity.clone(),
-        project: project.name.clone(),
-        collection: name,
-        artifact_type,
-        root: request.root,
-        entries,
-        size,
-        created_at: now,
-        actor: caller.actor().to_owned(),
-        description: request.description.clone(),
-        metadata: metadata.map(str::to_owned),
-        ttl: request.ttl,
-        run,
-        provenance: request.provenance.clone(),
-        aliases: sorted(&request.aliases),
-        tags: sorted(&request.tags),
-        attachments: request.attachments.clone(),
-    })
+        })
+    }
+
+    fn build_record(
+        &self,
+        view: &dyn View,
+        next: &ExpectedIndex,
+        (entries, size): (u64, u64),
+    ) -> Result<VersionRecord, Failure> {
+        let Self { request, project, .. } = self;
+        let collection = rules::find_collection(view, project.id, &request.name)?;
+        let (collection_id, name, artifact_type) = match collection {
+            Some(row) => (row.id, row.name, row.artifact_type),
+            None => {
+                let artifact_type = request.artifact_type.clone();
+                let artifact_type = artifact_type
+                    .ok_or_else(|| Refusal::NeedsType { name: request.name.clone() })?;
+                (self.collection, request.name.clone(), artifact_type)
+            }
+        };
+        let run = match request.run {
+            None => None,
+            Some(id) => view.run(id)?,
+        };
+        let run = match run {
+            None => None,
+            Some(run) => {
+                let edges = view.edges_of_runs(&[run.id], Some(EdgeKind::Used))?;
+                let used: Vec<VersionId> = edges.into_iter().map(|edge| edge.version).collect();
+                Some(RecordedRun {
+                    id: run.id,
+                    name: run.name,
+                    display_name: run.display_name,
+                    job_type: run.job_type,
+                    group: run.group,
+                    used: sorted(&used),
+                })
+            }
+        };
+        Ok(VersionRecord {
+            version: self.version,
+            collection_id,
+            index: next.index,
+            predecessor: next.predecessor,
+            entity: project.entity.clone(),
+            project: project.name.clone(),
+            collection: name,
+            artifact_type,
+            root: request.root,
+            entries,
+            size,
+            created_at: self.now,
+            actor: self.caller.actor().to_owned(),
+            description: request.description.clone(),
+            metadata: self.metadata.clone(),
+            ttl: request.ttl,
+            run,
+            provenance: request.provenance.clone(),
+            aliases: sorted(&request.aliases),
+            tags: sorted(&request.tags),
+            attachments: request.attachments.clone(),
+        })
+    }
 }
 
 fn sorted<T: Ord + Clone>(list: &[T]) -> Vec<T> {
@@ -340,18 +377,22 @@ fn claim_new(
         None => HashSet::new(),
     };
     let mut nodes = Nodes::new(inner, scope);
-    let mut claims = Claims { inner, scope, draft, pending: request.attachments.clone() };
+    let mut claims = Claims { inner, scope, draft, pending: Vec::new() };
+    claims.pending.extend(request.attachments.iter().map(|id| (*id, None)));
     let mut seen = HashSet::new();
     let mut level = vec![request.root];
     level.retain(|root| *root != empty_tree() && !known.contains(root));
     // The empty tree is known to all readers, but a version's blobs are stored.
     if request.root == empty_tree() {
-        claims.pending.push(request.root.as_blob());
+        claims.pending.push((request.root.as_blob(), None));
     }
     while !level.is_empty() {
-        claims.pending.extend(level.iter().map(NodeId::as_blob));
+        // Claimed before they are read, so that a node that was never sent is told
+        // as missing, and none goes away in between.
+        claims.pending.extend(level.iter().map(|id| (id.as_blob(), None)));
+        claims.flush()?;
         let mut next = Vec::new();
-        for batch in level.chunks(64) {
+        for batch in level.chunks(NODES_AT_ONCE) {
             claims.flush_if_full()?;
             nodes.prefetch(batch);
             for id in batch {
@@ -362,7 +403,7 @@ fn claim_new(
                             next.push(child);
                         }
                     }
-                    Link::Blob(blob, _) => claims.pending.push(blob),
+                    Link::Blob(blob, size) => claims.pending.push((blob, Some(size))),
                 })
                 .map_err(|error| {
                     Problem::invalid(format!("manifest node {id} cannot be accepted: {error}"))
@@ -378,7 +419,8 @@ struct Claims<'r> {
     inner: &'r Inner,
     scope: Scope,
     draft: DraftId,
-    pending: Vec<BlobId>,
+    /// Blobs, with the size that the manifest says they have.
+    pending: Vec<(BlobId, Option<u64>)>,
 }
 
 impl Claims<'_> {
@@ -390,9 +432,22 @@ impl Claims<'_> {
         self.pending.sort_unstable();
         self.pending.dedup();
         for batch in self.pending.chunks(CLAIM_BATCH) {
-            let have = claim(self.inner, self.scope, self.draft, batch)?;
-            let missing: Vec<BlobId> =
-                batch.iter().zip(have).filter(|(_, have)| !have).map(|(id, _)| *id).collect();
+            let ids: Vec<BlobId> = batch.iter().map(|(id, _)| *id).collect();
+            let located = claim(self.inner, self.scope, self.draft, &ids)?;
+            let mut missing = Vec::new();
+            for ((id, said), location) in batch.iter().zip(located) {
+                match (location, said) {
+                    (None, _) => missing.push(*id),
+                    (Some(location), Some(said)) if location.raw != *said => {
+                        let problem = Problem::invalid(format!(
+                            "blob {id} has {} bytes, the manifest says {said}",
+                            location.raw
+                        ));
+                        return Err(problem.with_items(vec![id.to_string()]).into());
+                    }
+                    _ => {}
+                }
+            }
             if !missing.is_empty() {
                 return Err(Refusal::MissingBlobs { blobs: missing }.into());
             }
@@ -412,7 +467,7 @@ fn tree_nodes(nodes: &mut Nodes<'_>, root: NodeId) -> Result<HashSet<NodeId>, Fa
     while !level.is_empty() {
         let mut next = Vec::new();
         let mut lowest = true;
-        for batch in level.chunks(64) {
+        for batch in level.chunks(NODES_AT_ONCE) {
             nodes.prefetch(batch);
             for id in batch {
                 let bytes = nodes.node(id)?;
@@ -423,12 +478,7 @@ fn tree_nodes(nodes: &mut Nodes<'_>, root: NodeId) -> Result<HashSet<NodeId>, Fa
                         next.push(child);
                     }
                 })
-                .map_err(|error| {
-                    Problem::new(
-                        ErrorCode::Corrupt,
-                        format!("manifest node {id} is damaged: {error}"),
-                    )
-                })?;
+                .map_err(|error| damaged_node(id, &error))?;
                 lowest = lowest && height <= 1;
             }
         }
@@ -441,18 +491,15 @@ fn tree_nodes(nodes: &mut Nodes<'_>, root: NodeId) -> Result<HashSet<NodeId>, Fa
 /// The version that a draft of this collection starts from.
 pub(crate) fn base_of(
     view: &dyn View,
+    caller: &Caller,
     project: &ProjectRow,
-    name: &heirloom_core::ArtifactName,
-) -> Result<Option<(heirloom_api::VersionDoc, VersionIndex)>, Failure> {
+    name: &ArtifactName,
+) -> Result<Option<VersionDoc>, Failure> {
     let Some(collection) = rules::find_collection(view, project.id, name)? else { return Ok(None) };
     if collection.kind != CollectionKind::Sequence {
         return Ok(None);
     }
     let Some(newest) = view.newest(collection.id)? else { return Ok(None) };
-    match view.version(newest.version)? {
-        Some(row) => {
-            Ok(Some((docs::version(view, &row, &newest, &collection, project)?, newest.index)))
-        }
-        None => Ok(None),
-    }
+    let Some(row) = view.version(newest.version)? else { return Ok(None) };
+    docs::version(view, caller, &row, &newest, &collection, project).map(Some)
 }

@@ -7,9 +7,9 @@ use heirloom_catalog::{
     CollectionKind, CollectionRow, EventKind, EventRow, MembershipRow, ProjectRow, RunRow,
     VersionRow, VersionState, View,
 };
-use heirloom_core::{ErrorCode, RunId};
+use heirloom_core::{Caller, ErrorCode, RunId};
 
-use crate::access::home_of;
+use crate::access::{self, home_of};
 use crate::problem::Failure;
 
 pub(crate) fn state(state: VersionState) -> StateDoc {
@@ -29,9 +29,14 @@ pub(crate) fn run_ref(run: &RunRow, project: &ProjectRow) -> RunRef {
     }
 }
 
-pub(crate) fn run_ref_by_id(view: &dyn View, id: RunId) -> Result<Option<RunRef>, Failure> {
-    let Some(run) = view.run(id)? else { return Ok(None) };
-    Ok(view.project_by_id(run.project)?.map(|project| run_ref(&run, &project)))
+/// A run's name, unless it is in a project that the caller may not see.
+fn visible_run_ref(
+    view: &dyn View,
+    caller: &Caller,
+    id: Option<RunId>,
+) -> Result<Option<RunRef>, Failure> {
+    let Some(id) = id else { return Ok(None) };
+    Ok(access::visible_run(view, caller, id)?.map(|(run, project)| run_ref(&run, &project)))
 }
 
 pub(crate) fn run(row: &RunRow, project: &ProjectRow) -> Result<RunDoc, Failure> {
@@ -72,6 +77,7 @@ pub(crate) fn project(view: &dyn View, row: &ProjectRow) -> Result<ProjectDoc, F
 
 pub(crate) fn collection(
     view: &dyn View,
+    caller: &Caller,
     row: &CollectionRow,
     project: &ProjectRow,
 ) -> Result<CollectionDoc, Failure> {
@@ -79,7 +85,7 @@ pub(crate) fn collection(
         None => None,
         Some(membership) => match view.version(membership.version)? {
             None => None,
-            Some(found) => Some(version(view, &found, &membership, row, project)?),
+            Some(found) => Some(version(view, caller, &found, &membership, row, project)?),
         },
     };
     Ok(CollectionDoc {
@@ -102,16 +108,14 @@ pub(crate) fn collection(
 /// A version as reached through `membership`, which is one of `collection`.
 pub(crate) fn version(
     view: &dyn View,
+    caller: &Caller,
     row: &VersionRow,
     membership: &MembershipRow,
     collection: &CollectionRow,
     project: &ProjectRow,
 ) -> Result<VersionDoc, Failure> {
     let source = if row.collection == collection.id { None } else { Some(version_ref(view, row)?) };
-    let run = match row.run {
-        Some(id) => run_ref_by_id(view, id)?,
-        None => None,
-    };
+    let run = visible_run_ref(view, caller, row.run)?;
     Ok(VersionDoc {
         id: row.id,
         entity: project.entity.clone(),
@@ -143,7 +147,11 @@ pub(crate) fn version(
 }
 
 /// A version in its own collection.
-pub(crate) fn home_version(view: &dyn View, row: &VersionRow) -> Result<VersionDoc, Failure> {
+pub(crate) fn home_version(
+    view: &dyn View,
+    caller: &Caller,
+    row: &VersionRow,
+) -> Result<VersionDoc, Failure> {
     let (collection, project) = home_of(view, row.collection)?;
     let membership = MembershipRow {
         collection: collection.id,
@@ -151,7 +159,7 @@ pub(crate) fn home_version(view: &dyn View, row: &VersionRow) -> Result<VersionD
         version: row.id,
         created_at: row.created_at,
     };
-    version(view, row, &membership, &collection, &project)
+    version(view, caller, row, &membership, &collection, &project)
 }
 
 /// A version's name in its own collection.
@@ -166,17 +174,14 @@ pub(crate) fn version_ref(view: &dyn View, row: &VersionRow) -> Result<VersionRe
     })
 }
 
-pub(crate) fn event(view: &dyn View, row: EventRow) -> Result<EventDoc, Failure> {
+pub(crate) fn event(view: &dyn View, caller: &Caller, row: EventRow) -> Result<EventDoc, Failure> {
     Ok(EventDoc {
         seq: row.seq,
         at: row.at,
         actor: row.actor,
         event: event_name(row.kind).to_owned(),
         version: row.index.map(|index| index.to_string()),
-        run: match row.run {
-            Some(id) => run_ref_by_id(view, id)?,
-            None => None,
-        },
+        run: visible_run_ref(view, caller, row.run)?,
         detail: json(Some(&row.detail))?.unwrap_or_default(),
     })
 }

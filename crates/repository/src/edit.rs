@@ -1,7 +1,7 @@
 //! Changing names: runs, aliases, tags, descriptions, links, deletion. Each is
 //! a rule inside one transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use heirloom_api::{
     BeginDraft, CollectionDoc, Commit, Committed, Delete, DraftDoc, Expected, Problem, ProjectRef,
@@ -15,11 +15,11 @@ use heirloom_core::{
     Alias, ArtifactName, Caller, CollectionId, DraftId, IdempotencyKey, ProjectId, Role, RunId,
     RunName, RunState, Scope, Selector, Tag, VersionId, VersionIndex,
 };
-use heirloom_manifest::{BlobId, Link, NodeId, NodeSource, empty_tree, visit_links};
+use heirloom_manifest::{BlobId, Link, NodeId};
 use heirloom_store::ObjectKey;
 
 use crate::problem::Failure;
-use crate::read::Nodes;
+use crate::read::{Nodes, each_node};
 use crate::{Inner, access, browse, commit, docs, write};
 
 /// How long a deleted version can be restored.
@@ -161,7 +161,7 @@ pub(crate) fn begin_draft(
     let project = ensure_project(inner, caller, &request.project)?;
     let draft = DraftId::from_random(inner.env.random());
     let base = inner.decide(|view| {
-        let base = commit::base_of(view, &project, &request.name)?.map(|(doc, _)| doc);
+        let base = commit::base_of(view, caller, &project, &request.name)?;
         let decision = rules::begin_draft(
             view,
             &rules::BeginDraft {
@@ -218,14 +218,20 @@ pub(crate) fn use_version(
     })
 }
 
-/// The collection that a document was reached through, where the caller may write.
+/// The collection that a document was reached through, where the caller may write
+/// and the document's number still means the document's version.
 fn writable(
     view: &dyn View,
     caller: &Caller,
     version: &VersionDoc,
 ) -> Result<(ProjectRow, CollectionRow), Failure> {
     let project = ProjectRef { entity: version.entity.clone(), project: version.project.clone() };
-    browse::find(view, caller, &project, &version.name, Role::Writer)
+    let (project, collection) = browse::find(view, caller, &project, &version.name, Role::Writer)?;
+    // Since the document was made its name may have gone to another collection.
+    if place(view, &collection, version.index)?.version != version.id {
+        return Err(gone(version).into());
+    }
+    Ok((project, collection))
 }
 
 pub(crate) fn set_alias(
@@ -320,7 +326,7 @@ pub(crate) fn update_version(
     inner.catalog.view(|view| {
         let membership = place(view, &collection, version.index)?;
         let row = view.version(membership.version)?.ok_or_else(|| gone(version))?;
-        docs::version(view, &row, &membership, &collection, &project)
+        docs::version(view, caller, &row, &membership, &collection, &project)
     })
 }
 
@@ -370,7 +376,7 @@ pub(crate) fn update_collection(
     }
     inner.catalog.view(|view| {
         let (collection, project) = access::home_of(view, id)?;
-        docs::collection(view, &collection, &project)
+        docs::collection(view, caller, &collection, &project)
     })
 }
 
@@ -400,7 +406,7 @@ pub(crate) fn link(
         let (collection, project) = access::home_of(view, linked.collection)?;
         let membership = place(view, &collection, linked.index)?;
         let row = view.version(version)?.ok_or_else(|| Problem::not_found("version", version))?;
-        docs::version(view, &row, &membership, &collection, &project)
+        docs::version(view, caller, &row, &membership, &collection, &project)
     })
 }
 
@@ -434,9 +440,7 @@ pub(crate) fn delete(
                 ))
                 .into());
             }
-            let named = browse::named(project, reference);
-            access::require_named(caller, &named, Role::Writer)?;
-            let found = rules::resolve(view, reference, &project.entity, &project.project)?;
+            let found = access::resolve(view, caller, project, reference, Role::Writer)?;
             if found.version.collection != found.collection.id {
                 return Err(Problem::invalid(format!(
                     "`{reference}` is a link: unlink it instead"
@@ -446,6 +450,7 @@ pub(crate) fn delete(
             ids.push(found.version.id);
             documents.push(docs::version(
                 view,
+                caller,
                 &found.version,
                 &found.membership,
                 &found.collection,
@@ -478,6 +483,9 @@ pub(crate) fn copy(
     run: Option<RunId>,
 ) -> Result<Committed, Failure> {
     let (source, home, from) = inner.catalog.view(|view| access::version(view, caller, version))?;
+    if !source.state.is_committed() {
+        return Err(Problem::not_found("version", version).into());
+    }
     let begin = BeginDraft {
         project: project.clone(),
         name: name.clone(),
@@ -531,36 +539,21 @@ fn bring(
     root: &NodeId,
     attachments: &[BlobId],
 ) -> Result<(), Failure> {
-    let mut nodes = Nodes::new(inner, from);
     let mut pending: Vec<BlobId> = attachments.to_vec();
+    // The empty tree is known to all readers, but a version's blobs are stored.
     pending.push(root.as_blob());
-    let mut seen = std::collections::HashSet::from([*root]);
-    let mut level = if *root == empty_tree() { Vec::new() } else { vec![*root] };
-    while !level.is_empty() {
-        let mut next = Vec::new();
-        for batch in level.chunks(64) {
-            nodes.prefetch(batch);
-            for id in batch {
-                let bytes = nodes.node(id)?;
-                visit_links(&bytes, |link| match link {
-                    Link::Child(child) => {
-                        if seen.insert(child) {
-                            pending.push(child.as_blob());
-                            next.push(child);
-                        }
-                    }
-                    Link::Blob(blob, _) => pending.push(blob),
-                })
-                .map_err(|error| {
-                    Problem::invalid(format!("manifest node {id} is damaged: {error}"))
-                })?;
-            }
-            if pending.len() >= COPY_BATCH {
-                record_locations(inner, from, target, draft, &mut pending)?;
-            }
+    let (mut nodes, mut seen) = (Nodes::new(inner, from), HashSet::new());
+    each_node(&mut nodes, *root, &mut seen, &mut |id, links| {
+        pending.push(id.as_blob());
+        pending.extend(links.iter().filter_map(|link| match link {
+            Link::Blob(blob, _) => Some(*blob),
+            Link::Child(_) => None,
+        }));
+        match pending.len() >= COPY_BATCH {
+            true => record_locations(inner, from, target, draft, &mut pending),
+            false => Ok(()),
         }
-        level = next;
-    }
+    })?;
     record_locations(inner, from, target, draft, &mut pending)
 }
 

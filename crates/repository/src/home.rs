@@ -3,16 +3,27 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use heirloom_api::Problem;
+use heirloom_catalog::{CatalogExt, SqliteCatalog, SqliteOptions};
 use heirloom_core::ErrorCode;
 use serde::{Deserialize, Serialize};
+
+use crate::problem::Failure;
 
 /// The format that this code reads and writes (`docs/format.md`).
 pub const FORMAT: u32 = 1;
 
 const CONFIG: &str = "heirloom.toml";
 const CATALOG: &str = "catalog.sqlite3";
+const COMMIT_LOCK: &str = "commit.lock";
+
+/// How long a commit waits for its turn.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// `heirloom.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,33 +49,55 @@ pub enum StorageConfig {
 pub struct Home {
     path: PathBuf,
     config: HomeConfig,
+    /// Whether a commit waited for its turn in vain, and nobody had one since.
+    stuck: Arc<AtomicBool>,
 }
 
 impl Home {
     /// Opens the directory, or makes a repository in it when there is none.
     ///
     /// # Errors
-    /// `newer_format` for a newer repository, `invalid` for a damaged
-    /// `heirloom.toml` or a directory that holds something else, `io`.
+    /// `newer_format` for a newer repository, `corrupt` for a damaged
+    /// `heirloom.toml` or a directory that has lost it or the catalog, `io`.
     pub fn open_or_create(path: &Path, new_id: impl FnOnce() -> String) -> Result<Self, Problem> {
         match Self::open(path) {
             Err(problem) if problem.code == ErrorCode::NotFound => {}
-            other => return other,
-        }
-        if path.join(CATALOG).exists() {
-            return Err(Problem::new(
-                ErrorCode::Corrupt,
-                format!(
-                    "{} has a catalog but no {CONFIG}: part of the repository is missing",
-                    path.display()
-                ),
-            ));
+            other => return other.and_then(Self::with_catalog),
         }
         fs::create_dir_all(path).map_err(|error| io_problem("create", path, &error))?;
+        // A catalog that was prepared but never used is one whose maker was
+        // broken off, or is at work beside us.
+        if !is_unused(&prepare_catalog(path)?)? {
+            return Self::open(path).map_err(|_| {
+                Problem::new(
+                    ErrorCode::Corrupt,
+                    format!(
+                        "{} has a catalog but no {CONFIG}: part of the repository is missing",
+                        path.display()
+                    ),
+                )
+            });
+        }
         let config = HomeConfig { format: FORMAT, id: new_id(), storage: StorageConfig::Directory };
         write_config(path, &config)?;
         // Another process may have been faster; what is there counts.
         Self::open(path)
+    }
+
+    /// Refuses a directory without its catalog: a new one would make everything
+    /// in the repository look as if it had never been.
+    fn with_catalog(self) -> Result<Self, Problem> {
+        let file = self.catalog_path();
+        match fs::metadata(&file) {
+            Ok(metadata) if metadata.len() > 0 => Ok(self),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(io_problem("look at", &file, &error))
+            }
+            _ => Err(Problem::new(
+                ErrorCode::Corrupt,
+                format!("the catalog {} is missing or empty", file.display()),
+            )),
+        }
     }
 
     /// Opens the directory.
@@ -103,10 +136,11 @@ impl Home {
                     ),
                 ));
             }
+            Some(found) if found < 1 => return Err(damaged("its `format` is below 1")),
             Some(_) => {}
         }
         let config = table.try_into().map_err(|error: toml::de::Error| damaged(error.message()))?;
-        Ok(Self { path: path.to_owned(), config })
+        Ok(Self { path: path.to_owned(), config, stuck: Arc::default() })
     }
 
     /// The directory.
@@ -125,14 +159,48 @@ impl Home {
     }
 
     /// Waits until no other process of this machine is between reading a
-    /// collection's next number and committing it. A courtesy that saves
-    /// rewritten records; correctness does not depend on it.
+    /// collection's next number and committing it, but not for long: the other
+    /// may be frozen. A courtesy that saves rewritten records; correctness does
+    /// not depend on it.
     pub(crate) fn commit_turn(&self) -> Option<File> {
         let file =
-            File::options().create(true).append(true).open(self.path.join("commit.lock")).ok()?;
-        file.lock().ok()?;
-        Some(file)
+            File::options().create(true).append(true).open(self.path.join(COMMIT_LOCK)).ok()?;
+        if file.try_lock().is_ok() {
+            self.stuck.store(false, Ordering::Relaxed);
+            return Some(file);
+        }
+        // Whoever waits already will say when the turns go on.
+        if self.stuck.load(Ordering::Relaxed) {
+            return None;
+        }
+        let (sender, turn) = mpsc::sync_channel(1);
+        let stuck = Arc::clone(&self.stuck);
+        std::thread::Builder::new()
+            .spawn(move || {
+                let locked = file.lock().is_ok();
+                stuck.store(false, Ordering::Relaxed);
+                if locked {
+                    // Nobody may be listening any more, which gives the turn up.
+                    let _ = sender.send(file);
+                }
+            })
+            .ok()?;
+        let locked = turn.recv_timeout(COMMIT_PATIENCE);
+        if matches!(locked, Err(mpsc::RecvTimeoutError::Timeout)) {
+            self.stuck.store(true, Ordering::Relaxed);
+        }
+        locked.ok()
     }
+}
+
+/// The catalog of a directory that is becoming a repository.
+fn prepare_catalog(path: &Path) -> Result<SqliteCatalog, Problem> {
+    Ok(SqliteCatalog::open(path.join(CATALOG), SqliteOptions::default()).map_err(Failure::from)?)
+}
+
+fn is_unused(catalog: &SqliteCatalog) -> Result<bool, Problem> {
+    let projects = catalog.view(|view| view.projects(None, 1)).map_err(Failure::from)?;
+    Ok(projects.is_empty())
 }
 
 fn write_config(path: &Path, config: &HomeConfig) -> Result<(), Problem> {
@@ -174,7 +242,10 @@ mod tests {
         let first = Home::open_or_create(&home, || "one".to_owned()).unwrap();
         let second = Home::open_or_create(&home, || "two".to_owned()).unwrap();
         assert_eq!(first.config(), second.config());
-        assert_eq!(fs::read_dir(&home).unwrap().count(), 1, "nothing is left beside the file");
+        let names = fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!(names, [CATALOG, CONFIG], "nothing is left beside the files");
     }
 
     #[test]
@@ -185,9 +256,19 @@ mod tests {
         assert_eq!(Home::open(dir.path()).unwrap_err().code, ErrorCode::NewerFormat);
         fs::write(&config, "format = ").unwrap();
         assert_eq!(Home::open(dir.path()).unwrap_err().code, ErrorCode::Corrupt);
-        fs::remove_file(&config).unwrap();
-        fs::write(dir.path().join(CATALOG), "").unwrap();
-        let problem = Home::open_or_create(dir.path(), || "x".to_owned()).unwrap_err();
-        assert_eq!(problem.code, ErrorCode::Corrupt);
+        fs::write(&config, "format = 0\n").unwrap();
+        assert_eq!(Home::open(dir.path()).unwrap_err().code, ErrorCode::Corrupt);
+    }
+
+    #[test]
+    fn a_home_whose_making_was_broken_off_is_made() {
+        for prepared in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            match prepared {
+                true => drop(prepare_catalog(dir.path()).unwrap()),
+                false => fs::write(dir.path().join(CATALOG), "").unwrap(),
+            }
+            Home::open_or_create(dir.path(), || "x".to_owned()).unwrap();
+        }
     }
 }

@@ -46,7 +46,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use heirloom_api::Problem;
-use heirloom_catalog::{Catalog, MemoryCatalog, SqliteCatalog};
+use heirloom_catalog::{Catalog, MemoryCatalog, OpenMode, SqliteCatalog, SqliteOptions};
 use heirloom_core::Caller;
 use heirloom_store::{LocalStore, MemoryStore, Store};
 
@@ -92,8 +92,8 @@ impl Repository {
             .to_string()
         })?;
         let store = LocalStore::open(home.path()).map_err(Failure::from)?;
-        let catalog =
-            SqliteCatalog::open(&home.catalog_path(), Default::default()).map_err(Failure::from)?;
+        let options = SqliteOptions { mode: OpenMode::Existing, ..SqliteOptions::default() };
+        let catalog = SqliteCatalog::open(home.catalog_path(), options).map_err(Failure::from)?;
         Ok(Self::assemble(Box::new(store), Box::new(catalog), Box::new(env), Some(home)))
     }
 

@@ -137,7 +137,7 @@ fn describe(
             }
             let Some((collection, project)) = homes.get(&version.collection) else { continue };
             if caller.role_in(&project.entity, &project.name).is_none()
-                && access::version(view, caller, version.id).is_err()
+                && access::visible_version(view, caller, version.id)?.is_none()
             {
                 continue;
             }

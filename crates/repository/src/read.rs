@@ -1,15 +1,17 @@
 //! Reading: nodes and blobs of one version, located in the scope that the
 //! version was committed in.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 
 use heirloom_api::{Answer, Downloader, Problem, Visit};
-use heirloom_catalog::{CatalogExt, Location};
+use heirloom_catalog::{CatalogExt, Location, VersionRow};
 use heirloom_core::{ErrorCode, Scope};
-use heirloom_manifest::{BlobId, LogicalPath, NodeId, NodeSource};
+use heirloom_manifest::{
+    BlobId, Link, LogicalPath, ManifestError, NodeId, NodeSource, empty_tree, visit_links,
+};
 use heirloom_store::{
     Codec, Extent, HasExtent, ObjectKey, Store, StoreError, VerifiedReader, open_range, read_blob,
     read_many,
@@ -20,6 +22,9 @@ use crate::problem::{Failure, store_problem};
 
 /// Blobs located in one query.
 const LOCATE_BATCH: usize = 4096;
+
+/// Nodes read at once.
+pub(crate) const NODES_AT_ONCE: usize = 64;
 
 pub(crate) fn extent(id: BlobId, location: &Location) -> Result<Extent, Problem> {
     let codec = Codec::from_code(location.codec).ok_or_else(|| {
@@ -55,6 +60,11 @@ fn damaged(id: &BlobId, error: &StoreError) -> Problem {
     problem
 }
 
+/// A manifest node whose bytes are what they were, but no node.
+pub(crate) fn damaged_node(id: &NodeId, error: &ManifestError) -> Problem {
+    Problem::new(ErrorCode::Corrupt, format!("manifest node {id} is damaged: {error}"))
+}
+
 /// Extents of blobs in a scope, in the order asked.
 pub(crate) fn locate(
     inner: &Inner,
@@ -80,12 +90,42 @@ impl HasExtent for Wanted {
     }
 }
 
+/// Other places of a blob in the scope than the one that could not be read: what
+/// was sent again after a loss, or by two writers at once.
+fn elsewhere(inner: &Inner, scope: Scope, failed: &Extent) -> Result<Vec<Extent>, Failure> {
+    inner
+        .catalog
+        .view(|view| view.locations_anywhere(&failed.id))?
+        .into_iter()
+        .filter(|(of, location)| *of == scope && location.object != failed.key)
+        .map(|(_, location)| extent(failed.id, &location).map_err(Failure))
+        .collect()
+}
+
+/// A small blob that could not be read at one place, from any other.
+fn second_try(
+    inner: &Inner,
+    scope: Scope,
+    failed: &Extent,
+    error: &StoreError,
+) -> Result<Vec<u8>, Problem> {
+    for extent in elsewhere(inner, scope, failed)? {
+        if let Ok(bytes) = read_blob(&*inner.store, &extent) {
+            return Ok(bytes);
+        }
+    }
+    Err(damaged(&failed.id, error))
+}
+
+/// Gets the position of a blob and its bytes, or why there are none.
+type VisitLocated<'a> = dyn FnMut(usize, Result<&[u8], Problem>) -> Answer<()> + 'a;
+
 /// Reads located blobs pack by pack; the visitor gets the position in `blobs`.
 pub(crate) fn read_located(
     inner: &Inner,
     scope: Scope,
     blobs: &[BlobId],
-    visit: &mut dyn FnMut(usize, Result<&[u8], Problem>) -> Answer<()>,
+    visit: &mut VisitLocated<'_>,
 ) -> Answer<()> {
     for (batch, ids) in blobs.chunks(LOCATE_BATCH).enumerate() {
         let mut wanted: Vec<Wanted> = locate(inner, scope, ids)?
@@ -94,8 +134,14 @@ pub(crate) fn read_located(
             .map(|(position, extent)| Wanted { position: batch * LOCATE_BATCH + position, extent })
             .collect();
         read_many(&*inner.store, &mut wanted, |item: &Wanted, bytes| {
-            visit(item.position, bytes.map_err(|error| damaged(&item.extent.id, &error)))
-                .map_err(Failure)
+            match bytes {
+                Ok(bytes) => visit(item.position, Ok(bytes)),
+                Err(error) => match second_try(inner, scope, &item.extent, &error) {
+                    Ok(bytes) => visit(item.position, Ok(&bytes)),
+                    Err(problem) => visit(item.position, Err(problem)),
+                },
+            }
+            .map_err(Failure)
         })?;
     }
     Ok(())
@@ -115,8 +161,9 @@ impl<'r> Nodes<'r> {
 
     /// Any small blob, verified.
     pub(crate) fn blob(&self, id: &BlobId) -> Result<Vec<u8>, Problem> {
-        let extents = locate(self.inner, self.scope, &[*id])?;
-        read_blob(&*self.inner.store, &extents[0]).map_err(|error| damaged(id, &error))
+        let extent = locate(self.inner, self.scope, &[*id])?.remove(0);
+        read_blob(&*self.inner.store, &extent)
+            .or_else(|error| second_try(self.inner, self.scope, &extent, &error))
     }
 }
 
@@ -144,15 +191,109 @@ impl NodeSource for Nodes<'_> {
     }
 }
 
+/// Gets a node and what it points at.
+type VisitNode<'a> = dyn FnMut(&NodeId, &[Link]) -> Result<(), Failure> + 'a;
+
+/// Visits every node of a tree that is not in `seen`, with what it points at.
+pub(crate) fn each_node(
+    nodes: &mut Nodes<'_>,
+    root: NodeId,
+    seen: &mut HashSet<NodeId>,
+    visit: &mut VisitNode<'_>,
+) -> Result<(), Failure> {
+    let is_new = root != empty_tree() && seen.insert(root);
+    let mut level: Vec<NodeId> = is_new.then_some(root).into_iter().collect();
+    let mut links = Vec::new();
+    while !level.is_empty() {
+        let mut next = Vec::new();
+        for batch in level.chunks(NODES_AT_ONCE) {
+            nodes.prefetch(batch);
+            for id in batch {
+                let bytes = nodes.node(id)?;
+                links.clear();
+                visit_links(&bytes, |link| links.push(link))
+                    .map_err(|error| damaged_node(id, &error))?;
+                for link in &links {
+                    if let Link::Child(child) = link
+                        && seen.insert(*child)
+                    {
+                        next.push(*child);
+                    }
+                }
+                visit(id, &links)?;
+            }
+        }
+        level = next;
+    }
+    Ok(())
+}
+
 /// The embedded [`Downloader`].
 pub(crate) struct LocalDownloader {
-    pub(crate) inner: Arc<Inner>,
-    pub(crate) scope: Scope,
+    inner: Arc<Inner>,
+    scope: Scope,
+    only: Option<Only>,
+}
+
+/// What a caller may read who reaches a version by a link into a project that is
+/// not theirs: what belongs to that version. The rest of the project does not
+/// exist for them.
+struct Only {
+    version: VersionRow,
+    /// First halves of the ids, gathered when first asked for.
+    ids: Option<HashSet<[u8; 16]>>,
+}
+
+impl LocalDownloader {
+    /// Reads blobs of the whole scope.
+    pub(crate) fn of_scope(inner: Arc<Inner>, scope: Scope) -> Self {
+        Self { inner, scope, only: None }
+    }
+
+    /// Reads blobs of this version.
+    pub(crate) fn of_version(inner: Arc<Inner>, scope: Scope, version: VersionRow) -> Self {
+        Self { inner, scope, only: Some(Only { version, ids: None }) }
+    }
+
+    fn check(&mut self, blobs: impl IntoIterator<Item = BlobId>) -> Result<(), Problem> {
+        let Some(Only { version, ids }) = &mut self.only else { return Ok(()) };
+        let ids = match ids {
+            Some(ids) => ids,
+            none => none.insert(ids_of(&self.inner, self.scope, version)?),
+        };
+        match blobs.into_iter().find(|id| !ids.contains(&half(id))) {
+            None => Ok(()),
+            Some(id) => Err(missing(&id)),
+        }
+    }
+}
+
+/// First halves of the ids of everything that belongs to a version.
+fn ids_of(inner: &Inner, scope: Scope, version: &VersionRow) -> Result<HashSet<[u8; 16]>, Failure> {
+    let mut ids: HashSet<[u8; 16]> = version.attachments.iter().map(half).collect();
+    ids.insert(half(&version.root.as_blob()));
+    let (mut nodes, mut seen) = (Nodes::new(inner, scope), HashSet::new());
+    each_node(&mut nodes, version.root, &mut seen, &mut |_, links| {
+        ids.extend(links.iter().map(|link| match link {
+            Link::Child(child) => half(&child.as_blob()),
+            Link::Blob(blob, _) => half(blob),
+        }));
+        Ok(())
+    })?;
+    Ok(ids)
+}
+
+/// The first half of a blob's id: enough to tell blobs apart, at half the memory.
+pub(crate) fn half(id: &BlobId) -> [u8; 16] {
+    let mut out = [0; 16];
+    out.copy_from_slice(&id.as_bytes()[..16]);
+    out
 }
 
 impl Downloader for LocalDownloader {
     fn nodes(&mut self, ids: &[NodeId]) -> Answer<Vec<Vec<u8>>> {
         let blobs: Vec<BlobId> = ids.iter().map(NodeId::as_blob).collect();
+        self.check(blobs.iter().copied())?;
         let mut out = vec![Vec::new(); ids.len()];
         read_located(&self.inner, self.scope, &blobs, &mut |position, bytes| {
             out[position] = bytes?.to_vec();
@@ -163,6 +304,7 @@ impl Downloader for LocalDownloader {
 
     fn read_small(&mut self, blobs: &[(BlobId, u64)], visit: &mut Visit<'_>) -> Answer<()> {
         let ids: Vec<BlobId> = blobs.iter().map(|(id, _)| *id).collect();
+        self.check(ids.iter().copied())?;
         read_located(&self.inner, self.scope, &ids, &mut |position, bytes| {
             let bytes = bytes?;
             if bytes.len() as u64 != blobs[position].1 {
@@ -173,27 +315,37 @@ impl Downloader for LocalDownloader {
     }
 
     fn open(&mut self, blob: &BlobId, size: u64, offset: u64) -> Answer<Box<dyn Read + Send>> {
+        self.check([*blob])?;
         let extent = locate(&self.inner, self.scope, &[*blob])?.remove(0);
         if extent.raw_len != size {
             return Err(wrong_size(blob, size, extent.raw_len));
         }
-        let store = &*self.inner.store;
-        match extent.key {
-            ObjectKey::Whole(_) if offset == 0 => {
-                let reader =
-                    VerifiedReader::open(store, blob).map_err(|error| damaged(blob, &error))?;
-                Ok(Box::new(reader))
-            }
-            _ => open_range(store, &extent, offset.min(size)..size)
-                .map_err(|error| damaged(blob, &error)),
+        match open_from(&*self.inner.store, &extent, offset) {
+            Ok(reader) => Ok(reader),
+            Err(error) => elsewhere(&self.inner, self.scope, &extent)?
+                .iter()
+                .find_map(|other| open_from(&*self.inner.store, other, offset).ok())
+                .ok_or_else(|| damaged(blob, &error)),
         }
     }
 
     fn local_file(&mut self, blob: &BlobId) -> Option<File> {
+        self.check([*blob]).ok()?;
         let extent = locate(&self.inner, self.scope, &[*blob]).ok()?.remove(0);
         let ObjectKey::Whole(_) = extent.key else { return None };
         let reader = self.inner.store.read(&extent.key, Some(0..0)).ok()?;
         reader.as_file()?.try_clone().ok()
+    }
+}
+
+fn open_from(
+    store: &dyn Store,
+    extent: &Extent,
+    offset: u64,
+) -> Result<Box<dyn Read + Send>, StoreError> {
+    match extent.key {
+        ObjectKey::Whole(id) if offset == 0 => Ok(Box::new(VerifiedReader::open(store, &id)?)),
+        _ => open_range(store, extent, offset.min(extent.raw_len)..extent.raw_len),
     }
 }
 

@@ -1,15 +1,16 @@
 //! `du`: logical, unique and shared bytes.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use heirloom_api::{Problem, Usage, UsageBy, UsageReport};
 use heirloom_catalog::{CatalogExt, CollectionRow, MembershipRow, Order, ProjectRow, View};
-use heirloom_core::{Caller, EntityName, ErrorCode, ProjectName, Scope};
-use heirloom_manifest::{Link, NodeId, NodeSource, empty_tree, visit_links};
+use heirloom_core::{Caller, EntityName, ProjectName, Scope};
+use heirloom_manifest::{Link, NodeId};
 
 use crate::Inner;
 use crate::problem::Failure;
-use crate::read::Nodes;
+use crate::read::{Nodes, each_node, half};
 
 const PAGE: usize = 1000;
 
@@ -177,57 +178,29 @@ fn add_tree(
     seen: &mut HashSet<NodeId>,
 ) -> Result<(), Failure> {
     let group_number = at as u32;
-    let mut level: Vec<NodeId> =
-        if root != empty_tree() && seen.insert(root) { vec![root] } else { Vec::new() };
-    while !level.is_empty() {
-        let mut next = Vec::new();
-        for batch in level.chunks(64) {
-            nodes.prefetch(batch);
-            for id in batch {
-                let bytes = nodes.node(id)?;
-                visit_links(&bytes, |link| match link {
-                    Link::Child(child) => {
-                        if seen.insert(child) {
-                            next.push(child);
+    each_node(&mut nodes, root, seen, &mut |_, links| {
+        for link in links {
+            let Link::Blob(blob, size) = link else { continue };
+            match tally.holders.entry(half(blob)) {
+                Entry::Vacant(slot) => {
+                    slot.insert(Holder { first: group_number, last: group_number, shared: false });
+                    tally.distinct += size;
+                    groups[at].unique += size;
+                    groups[at].distinct += size;
+                }
+                Entry::Occupied(mut slot) => {
+                    let holder = slot.get_mut();
+                    if holder.last != group_number {
+                        holder.last = group_number;
+                        groups[at].distinct += size;
+                        if !holder.shared {
+                            holder.shared = true;
+                            groups[holder.first as usize].unique -= size;
                         }
                     }
-                    Link::Blob(blob, size) => {
-                        let mut key = [0; 16];
-                        key.copy_from_slice(&blob.as_bytes()[..16]);
-                        match tally.holders.entry(key) {
-                            std::collections::hash_map::Entry::Vacant(slot) => {
-                                slot.insert(Holder {
-                                    first: group_number,
-                                    last: group_number,
-                                    shared: false,
-                                });
-                                tally.distinct += size;
-                                groups[at].unique += size;
-                                groups[at].distinct += size;
-                            }
-                            std::collections::hash_map::Entry::Occupied(mut slot) => {
-                                let holder = slot.get_mut();
-                                if holder.last != group_number {
-                                    holder.last = group_number;
-                                    groups[at].distinct += size;
-                                    if !holder.shared {
-                                        holder.shared = true;
-                                        groups[holder.first as usize].unique -= size;
-                                    }
-                                }
-                            }
-                        }
-                    }
-                })
-                .map_err(|error| {
-                    Problem::new(
-                        ErrorCode::Corrupt,
-                        format!("manifest node {id} is damaged: {error}"),
-                    )
-                })?;
+                }
             }
         }
-        level = next;
-    }
-    Ok(())
+        Ok(())
+    })
 }

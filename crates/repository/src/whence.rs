@@ -5,15 +5,17 @@
 //! costs some 15 ms for a million entries, and only after the location table has
 //! said that the content is known at all.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use heirloom_api::{Found, Problem};
 use heirloom_catalog::{CatalogExt, EdgeKind, VersionRow, View};
-use heirloom_core::{Caller, ErrorCode, Scope, VersionId};
-use heirloom_manifest::{BlobId, Entry, Link, LogicalPath, Node, NodeId, empty_tree, visit_links};
+use heirloom_core::{Caller, Scope, Timestamp, VersionId};
+use heirloom_manifest::{
+    BlobId, Entry, Link, LogicalPath, Node, NodeId, NodeSource, empty_tree, visit_links,
+};
 
 use crate::problem::Failure;
-use crate::read::read_located;
+use crate::read::{Nodes, damaged_node, read_located};
 use crate::{Inner, access, docs};
 
 /// Versions read at once.
@@ -44,76 +46,81 @@ fn search(inner: &Inner, caller: &Caller, blob: BlobId, size: u64) -> Result<Vec
     }
     let mut found = Vec::new();
     for (scope, versions) in candidates(inner, caller, &scopes)? {
-        let search = Search { blob, below: HashMap::new(), leaves: HashMap::new() };
-        let hits = search.run(inner, scope, versions.iter().map(|version| version.root))?;
-        for version in versions {
-            for path in hits.get(&version.root).map(Vec::as_slice).unwrap_or_default() {
-                if found.len() == MAX_FOUND {
-                    return Ok(found);
-                }
-                let path = path.clone();
-                found.push(inner.catalog.view(|view| describe(view, caller, &version, path))?);
+        let mut search = Search { blob, below: HashMap::new(), holders: HashSet::new() };
+        search.read(inner, scope, versions.iter().map(|version| version.root))?;
+        let mut nodes = Nodes::new(inner, scope);
+        for version in versions.iter().filter(|version| search.holders.contains(&version.root)) {
+            let mut paths = Vec::new();
+            search.paths(&mut nodes, version.root, MAX_FOUND - found.len(), &mut paths)?;
+            for path in paths {
+                found.push(inner.catalog.view(|view| describe(view, caller, version.id, path))?);
             }
         }
     }
     Ok(found)
 }
 
-/// Readable versions by the scope that their trees are located in.
+/// A version that may hold the blob.
+struct Candidate {
+    created_at: Timestamp,
+    id: VersionId,
+    root: NodeId,
+}
+
+/// Readable versions by the scope that their trees are located in, oldest first.
 fn candidates(
     inner: &Inner,
     caller: &Caller,
     scopes: &HashSet<Scope>,
-) -> Result<Vec<(Scope, Vec<VersionRow>)>, Failure> {
-    let mut by_scope: HashMap<Scope, Vec<VersionRow>> = HashMap::new();
+) -> Result<BTreeMap<Scope, Vec<Candidate>>, Failure> {
+    let mut by_scope: BTreeMap<Scope, Vec<Candidate>> = BTreeMap::new();
     inner.catalog.view(|view| {
         let mut after = None;
         loop {
             let page = view.all_versions(after, PAGE)?;
             let Some(last) = page.last() else { break };
             after = Some(last.id);
-            for version in page {
-                if !version.state.is_committed() {
+            for version in page.iter().filter(|version| version.state.is_committed()) {
+                let Some((_, home, _)) = access::visible_version(view, caller, version.id)? else {
                     continue;
-                }
-                let (collection, _) = access::home_of(view, version.collection)?;
-                let scope = Scope(collection.project);
-                if scopes.contains(&scope) && access::version(view, caller, version.id).is_ok() {
-                    by_scope.entry(scope).or_default().push(version);
+                };
+                let scope = Scope(home.project);
+                if scopes.contains(&scope) {
+                    let VersionRow { created_at, id, root, .. } = *version;
+                    by_scope.entry(scope).or_default().push(Candidate { created_at, id, root });
                 }
             }
         }
         Ok::<(), Failure>(())
     })?;
-    let mut out: Vec<_> = by_scope.into_iter().collect();
-    out.sort_by_key(|(scope, _)| *scope);
-    for (_, versions) in &mut out {
+    for versions in by_scope.values_mut() {
         versions.sort_by_key(|version| (version.created_at, version.id));
     }
-    Ok(out)
+    Ok(by_scope)
 }
 
+/// What is known of the trees of one scope. Paths are not kept: one blob, such
+/// as the empty file, may be at any number of them.
 struct Search {
     blob: BlobId,
     /// Children of every inner node seen.
     below: HashMap<NodeId, Vec<NodeId>>,
-    /// Paths of the blob in every leaf seen that holds it.
-    leaves: HashMap<NodeId, Vec<LogicalPath>>,
+    /// Nodes that have the blob somewhere below them, and leaves that have its
+    /// bytes.
+    holders: HashSet<NodeId>,
 }
 
 impl Search {
-    /// For each root, the paths below it at which the blob is.
-    fn run(
-        mut self,
+    /// Reads every node below the roots once.
+    fn read(
+        &mut self,
         inner: &Inner,
         scope: Scope,
         roots: impl Iterator<Item = NodeId>,
-    ) -> Result<HashMap<NodeId, Vec<LogicalPath>>, Failure> {
-        let roots: Vec<NodeId> = roots.filter(|root| *root != empty_tree()).collect();
-        let mut seen: HashSet<NodeId> = HashSet::new();
-        let mut level: Vec<NodeId> =
-            roots.iter().copied().filter(|root| seen.insert(*root)).collect();
-        while !level.is_empty() {
+    ) -> Result<(), Failure> {
+        let mut seen: HashSet<NodeId> = HashSet::from([empty_tree()]);
+        let mut levels = vec![roots.filter(|root| seen.insert(*root)).collect::<Vec<_>>()];
+        while let Some(level) = levels.last().filter(|level| !level.is_empty()) {
             let mut next = Vec::new();
             let blobs: Vec<BlobId> = level.iter().map(NodeId::as_blob).collect();
             // Looked at where they were read: copying the nodes would cost more
@@ -126,13 +133,23 @@ impl Search {
                 })
                 .map_err(|failure| failure.0)
             })?;
-            level = next;
+            levels.push(next);
         }
-        let mut memo = HashMap::new();
-        for root in roots {
-            self.collect(root, &mut memo);
+        // Children before their parents, but for a child that was first met
+        // higher up, below another root: hence until nothing changes.
+        loop {
+            let known = self.holders.len();
+            for id in levels.iter().rev().flatten() {
+                if let Some(children) = self.below.get(id)
+                    && children.iter().any(|child| self.holders.contains(child))
+                {
+                    self.holders.insert(*id);
+                }
+            }
+            if self.holders.len() == known {
+                return Ok(());
+            }
         }
-        Ok(memo)
     }
 
     fn look_at(
@@ -141,28 +158,11 @@ impl Search {
         bytes: &[u8],
         child: &mut dyn FnMut(NodeId),
     ) -> Result<(), Failure> {
-        let corrupt = |error: heirloom_manifest::ManifestError| {
-            Failure(Problem::new(
-                ErrorCode::Corrupt,
-                format!("manifest node {id} is damaged: {error}"),
-            ))
-        };
         // The level is the fourth byte; a leaf that does not have the 32 bytes
         // anywhere is not worth decoding.
         if bytes.get(3) == Some(&0) {
-            if memchr::memmem::find(bytes, self.blob.as_bytes()).is_none() {
-                return Ok(());
-            }
-            let Node::Leaf(entries) = Node::decode(bytes).map_err(corrupt)? else { return Ok(()) };
-            let paths: Vec<LogicalPath> = entries
-                .into_iter()
-                .filter(
-                    |(_, entry)| matches!(entry, Entry::File { blob, .. } if *blob == self.blob),
-                )
-                .map(|(path, _)| path)
-                .collect();
-            if !paths.is_empty() {
-                self.leaves.insert(id, paths);
+            if memchr::memmem::find(bytes, self.blob.as_bytes()).is_some() {
+                self.holders.insert(id);
             }
             return Ok(());
         }
@@ -172,50 +172,64 @@ impl Search {
                 children.push(id);
             }
         })
-        .map_err(corrupt)?;
+        .map_err(|error| damaged_node(&id, &error))?;
         children.iter().copied().for_each(&mut *child);
         self.below.insert(id, children);
         Ok(())
     }
 
-    fn collect(&self, id: NodeId, memo: &mut HashMap<NodeId, Vec<LogicalPath>>) {
-        // A tree has at most 16 levels, so recursion is bounded.
-        if memo.contains_key(&id) {
-            return;
+    /// Paths of the blob below a node, in their order, at most `limit` of them.
+    fn paths(
+        &self,
+        nodes: &mut Nodes<'_>,
+        root: NodeId,
+        limit: usize,
+        paths: &mut Vec<LogicalPath>,
+    ) -> Result<(), Failure> {
+        let mut pending = vec![root];
+        while let Some(id) = pending.pop() {
+            if paths.len() >= limit {
+                break;
+            }
+            if let Some(children) = self.below.get(&id) {
+                let holders = children.iter().rev().filter(|child| self.holders.contains(child));
+                pending.extend(holders);
+                continue;
+            }
+            let bytes = nodes.node(&id)?;
+            let node = Node::decode(&bytes).map_err(|error| damaged_node(&id, &error))?;
+            let Node::Leaf(entries) = node else { continue };
+            let is_blob =
+                |entry: &Entry| matches!(entry, Entry::File { blob, .. } if *blob == self.blob);
+            let found = entries.into_iter().filter(|(_, entry)| is_blob(entry));
+            paths.extend(found.map(|(path, _)| path).take(limit - paths.len()));
         }
-        let mut paths = self.leaves.get(&id).cloned().unwrap_or_default();
-        for child in self.below.get(&id).into_iter().flatten() {
-            self.collect(*child, memo);
-            paths.extend(memo.get(child).into_iter().flatten().cloned());
-        }
-        memo.insert(id, paths);
+        Ok(())
     }
 }
 
 fn describe(
     view: &dyn View,
     caller: &Caller,
-    version: &VersionRow,
+    version: VersionId,
     path: LogicalPath,
 ) -> Result<Found, Failure> {
+    let (version, _, _) = access::version(view, caller, version)?;
     let mut provenance = version.provenance.clone();
     let mut upstream = Vec::new();
     if let Some(run_id) = version.run {
-        if let Some(run) = view.run(run_id)? {
+        // What a run was may be known to those who may see it.
+        if let Some((run, _)) = access::visible_run(view, caller, run_id)? {
             provenance = run.provenance;
         }
-        let mut used: Vec<VersionId> = view
-            .edges_of_runs(&[run_id], Some(EdgeKind::Used))?
-            .into_iter()
-            .filter(|edge| edge.kind == EdgeKind::Used)
-            .map(|edge| edge.version)
-            .collect();
+        let edges = view.edges_of_runs(&[run_id], Some(EdgeKind::Used))?;
+        let mut used: Vec<VersionId> = edges.into_iter().map(|edge| edge.version).collect();
         used.sort();
-        for row in view.versions(&used)? {
-            if access::version(view, caller, row.id).is_ok() {
+        for id in used {
+            if let Some((row, _, _)) = access::visible_version(view, caller, id)? {
                 upstream.push(docs::version_ref(view, &row)?);
             }
         }
     }
-    Ok(Found { version: docs::home_version(view, version)?, path, upstream, provenance })
+    Ok(Found { version: docs::home_version(view, caller, &version)?, path, upstream, provenance })
 }

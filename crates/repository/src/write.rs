@@ -1,6 +1,9 @@
 //! Writing: bytes of one draft on their way into the store and the catalog.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
+use std::io::{Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,11 +14,18 @@ use heirloom_core::{DraftId, ErrorCode, Scope, Timestamp};
 use heirloom_manifest::BlobId;
 use heirloom_store::{
     Codec, FinishedPack, Kind, ObjectKey, PACK_TARGET_SIZE, PackOptions, PackRecord, PackWriter,
-    put_file,
+    Store, StoreError, StoredBlob, WholeWriter, put_file, verify_object,
 };
 
 use crate::Inner;
 use crate::problem::{Failure, store_problem};
+
+/// Bytes of a file read at a time.
+const COPY_BUFFER: usize = 1 << 20;
+
+/// Blobs after which a pack is finished, whatever its size: its records are in
+/// memory until then, and a pack of tiny blobs would have half a million.
+const PACK_TARGET_BLOBS: usize = 65_536;
 
 /// The embedded [`Uploader`]: hashes here, publishes to the store, then records
 /// the locations under the draft.
@@ -39,16 +49,15 @@ impl LocalUploader {
         if finished.created {
             self.stored += finished.size;
         }
-        let (object, blobs) = pack_rows(&finished, self.inner.env.now());
-        publish(&self.inner, self.scope, self.draft, object, &blobs)?;
+        publish_pack(&self.inner, self.scope, self.draft, &finished)?;
         Ok(sent)
     }
 }
 
 impl Uploader for LocalUploader {
     fn claim(&mut self, blobs: &[BlobId]) -> Answer<Vec<bool>> {
-        let mut have =
-            claim(&self.inner, self.scope, self.draft, blobs).map_err(|failure| failure.0)?;
+        let located = claim(&self.inner, self.scope, self.draft, blobs)?;
+        let mut have: Vec<bool> = located.iter().map(Option::is_some).collect();
         if let Some(pack) = &self.pack {
             for (have, id) in have.iter_mut().zip(blobs) {
                 *have = *have || pack.get(id).is_some();
@@ -58,7 +67,11 @@ impl Uploader for LocalUploader {
     }
 
     fn add(&mut self, kind: BlobKind, bytes: &[u8]) -> Answer<BlobId> {
-        if self.pack.as_ref().is_some_and(|pack| pack.size() >= PACK_TARGET_SIZE) {
+        if self
+            .pack
+            .as_ref()
+            .is_some_and(|pack| pack.size() >= PACK_TARGET_SIZE || pack.len() >= PACK_TARGET_BLOBS)
+        {
             self.finish_pack()?;
         }
         let pack = match &mut self.pack {
@@ -85,9 +98,13 @@ impl Uploader for LocalUploader {
         size: u64,
         progress: &mut dyn FnMut(u64),
     ) -> Answer<Sent> {
+        let store = &*self.inner.store;
         let path = Path::new("the file to store");
-        let stored = put_file(&*self.inner.store, file, path, Some(size), progress)
+        let mut stored = put_file(store, file, path, Some(size), progress)
             .map_err(|error| store_problem(&error))?;
+        if !stored.created && !is_whole(store, &ObjectKey::Whole(stored.id))? {
+            stored = replace_file(store, file, &stored.id)?;
+        }
         if stored.created {
             self.stored += stored.size;
         }
@@ -110,28 +127,125 @@ impl Uploader for LocalUploader {
     }
 }
 
-/// Leases the objects of what the scope has; which of the blobs those are.
+/// Whether the bytes of an object are there and right. Asked of an object that
+/// was there when the same one was to be stored: only its name and length are
+/// known to match.
+fn is_whole(store: &dyn Store, key: &ObjectKey) -> Result<bool, Failure> {
+    match verify_object(store, key) {
+        Ok(verified) => Ok(verified.damaged.is_empty()),
+        Err(error) if error.is_damage() || matches!(error, StoreError::NotFound { .. }) => {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Puts a file's bytes in the place of a damaged object.
+fn replace_file(store: &dyn Store, file: &mut File, id: &BlobId) -> Answer<StoredBlob> {
+    let read_failed = |error: std::io::Error| {
+        Problem::new(ErrorCode::Io, format!("cannot read the file to store: {error}"))
+    };
+    file.rewind().map_err(read_failed)?;
+    let mut writer = WholeWriter::new(store).map_err(|error| store_problem(&error))?;
+    let mut buffer = vec![0; COPY_BUFFER];
+    loop {
+        match file.read(&mut buffer).map_err(read_failed)? {
+            0 => break,
+            got => writer.write(&buffer[..got]).map_err(|error| store_problem(&error))?,
+        }
+    }
+    writer.finish_replacing(id).map_err(|error| store_problem(&error))
+}
+
+/// Leases the objects of what the scope has; where each blob is, or `None` for
+/// what has to be sent.
+///
+/// What the catalog knows but this machine's disk has lost or cut short is to be
+/// sent, so that putting the same content again heals it.
 pub(crate) fn claim(
     inner: &Inner,
     scope: Scope,
     draft: DraftId,
     blobs: &[BlobId],
-) -> Result<Vec<bool>, Failure> {
+) -> Result<Vec<Option<Location>>, Failure> {
     let request = Claim { scope, draft, blobs };
     // Most claims find everything leased already and need no write.
     let checked =
         inner.catalog.view(|view| rules::claim_check(view, &request).map_err(Failure::from))?;
-    let claimed = if checked.leased {
+    let mut claimed = if checked.leased {
         checked
     } else {
         inner.catalog.transact(|view| {
             rules::claim(view, &request).map(rules::Decision::into_parts).map_err(Failure::from)
         })?
     };
-    Ok(claimed.locations.iter().map(Option::is_some).collect())
+    let mut lengths = Lengths { inner, known: HashMap::new(), last: None };
+    for (id, found) in blobs.iter().zip(&mut claimed.locations) {
+        if let Some(location) = found
+            && !lengths.hold(location)?
+        {
+            *found = sent_again(inner, scope, draft, id, &mut lengths)?;
+        }
+    }
+    Ok(claimed.locations)
 }
 
-pub(crate) fn publish(
+/// Another place of a blob, under lease: where this draft has sent it again.
+fn sent_again(
+    inner: &Inner,
+    scope: Scope,
+    draft: DraftId,
+    id: &BlobId,
+    lengths: &mut Lengths<'_>,
+) -> Result<Option<Location>, Failure> {
+    let (places, leases) = inner
+        .catalog
+        .view(|view| Ok::<_, Failure>((view.locations_anywhere(id)?, view.leases(draft)?)))?;
+    for (of, location) in places {
+        if of == scope && leases.contains(&location.object) && lengths.hold(&location)? {
+            return Ok(Some(location));
+        }
+    }
+    Ok(None)
+}
+
+/// Lengths of objects on this machine, asked once each.
+struct Lengths<'r> {
+    inner: &'r Inner,
+    known: HashMap<ObjectKey, u64>,
+    last: Option<(ObjectKey, u64)>,
+}
+
+impl Lengths<'_> {
+    /// Whether the object is there and long enough to hold this. What is not on
+    /// this machine is believed: asking for each would cost a round trip.
+    fn hold(&mut self, location: &Location) -> Result<bool, Failure> {
+        if !self.inner.local {
+            return Ok(true);
+        }
+        let key = location.object;
+        let length = match self.last {
+            Some((last, length)) if last == key => length,
+            _ => match self.known.entry(key) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(unknown) => *unknown.insert(length(&*self.inner.store, &key)?),
+            },
+        };
+        self.last = Some((key, length));
+        Ok(location.offset.saturating_add(location.stored) <= length)
+    }
+}
+
+/// Length of an object; 0 when it is not there.
+fn length(store: &dyn Store, key: &ObjectKey) -> Result<u64, Failure> {
+    match store.stat(key) {
+        Ok(info) => Ok(info.map_or(0, |info| info.size)),
+        Err(error) if error.is_damage() => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn publish(
     inner: &Inner,
     scope: Scope,
     draft: DraftId,
@@ -144,15 +258,24 @@ pub(crate) fn publish(
     })
 }
 
-/// Rows for a pack that was just published.
-pub(crate) fn pack_rows(
+/// Records a pack that was just finished, and its blobs.
+pub(crate) fn publish_pack(
+    inner: &Inner,
+    scope: Scope,
+    draft: DraftId,
     pack: &FinishedPack,
-    now: Timestamp,
-) -> (ObjectRow, Vec<(BlobId, Location)>) {
+) -> Result<(), Failure> {
     let key = ObjectKey::Pack(pack.id);
-    let blobs =
+    if !pack.created && !is_whole(&*inner.store, &key)? {
+        return Err(Problem::new(
+            ErrorCode::Corrupt,
+            format!("{key} was in the store already, and is damaged"),
+        )
+        .into());
+    }
+    let blobs: Vec<(BlobId, Location)> =
         pack.records.iter().map(|record| (record.id, packed_location(key, record))).collect();
-    (object_row(key, pack.size, now), blobs)
+    publish(inner, scope, draft, object_row(key, pack.size, inner.env.now()), &blobs)
 }
 
 fn packed_location(key: ObjectKey, record: &PackRecord) -> Location {
