@@ -13,6 +13,10 @@ use crate::config::{self, Config, Places};
 use crate::exit::Failure;
 use crate::printer::Printer;
 
+/// What to do about a repository that cannot even be opened.
+const CANNOT_OPEN: &str =
+    "what is stored was not touched; put this file back from a backup of the repository";
+
 /// One execution of the command. Nothing is opened before it is asked for.
 pub(crate) struct App {
     pub(crate) config: Config,
@@ -58,7 +62,10 @@ impl App {
             options = options.entity(entity)?;
         }
         let client = options.project(project)?.netrc(netrc()).open().map_err(|error| {
-            unwritable(&self.config.home, &error).unwrap_or_else(|| error.into())
+            let told = unwritable(&self.config.home, &error);
+            told.unwrap_or_else(|| {
+                Failure::from(error).hint_for(ErrorCode::Corrupt, || CANNOT_OPEN.into())
+            })
         })?;
         Ok(self.client.get_or_init(|| client))
     }

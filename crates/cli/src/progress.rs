@@ -31,7 +31,7 @@ impl Bar {
 
     fn enter(&self, phase: Phase, measured: bool) {
         let template = if measured {
-            "{msg:9} {wide_bar} {bytes:>10} of {total_bytes}  {bytes_per_sec}  {eta}"
+            "{msg:9} {wide_bar} {decimal_bytes:>9} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta}"
         } else {
             "{msg:9} {spinner} {prefix}"
         };

@@ -129,6 +129,30 @@ fn a_closed_pipe_is_quiet_success() {
 }
 
 #[test]
+fn a_bug_is_told_from_a_failure() {
+    let ran = Sandbox::new().fails(70, "dev panic");
+    ran.says("this is a bug in heirloom").says("as asked for").says("/issues").prints("");
+}
+
+#[test]
+fn a_catalog_that_is_no_database_says_what_to_do() {
+    let sandbox = Sandbox::new();
+    sandbox.images().ok("put images -n a -t t");
+    for entry in std::fs::read_dir(sandbox.home()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        match name.as_str() {
+            "catalog.sqlite3" => std::fs::write(path, "not a database").unwrap(),
+            name if name.starts_with("catalog.") => std::fs::remove_file(path).unwrap(),
+            _ => {}
+        }
+    }
+    for line in ["ls", "verify", "put images -n a"] {
+        sandbox.fails(3, line).says("catalog").says("backup");
+    }
+}
+
+#[test]
 fn a_full_output_is_an_error() {
     let sandbox = Sandbox::new();
     sandbox.images().ok("put images -n a -t t");

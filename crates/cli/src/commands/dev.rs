@@ -8,10 +8,13 @@ use crate::reference;
 pub(crate) enum Dev {
     /// Print docs/cli.md
     CliReference,
+    /// Fail as a bug would
+    Panic,
 }
 
 pub(crate) fn run(app: &App, dev: &Dev) -> Result<(), Failure> {
     match dev {
         Dev::CliReference => Ok(app.printer.bytes(reference::markdown().as_bytes())?),
+        Dev::Panic => panic!("as asked for"),
     }
 }
