@@ -269,6 +269,12 @@ pub trait Backend: Send + Sync {
         run: Option<RunId>,
     ) -> Pending<'a, Committed>;
     fn delete<'a>(&'a self, project: ProjectRef, request: Delete) -> Pending<'a, Vec<VersionDoc>>;
+    /// Makes a deleted version readable again; the reference names it by number.
+    fn restore<'a>(
+        &'a self,
+        project: ProjectRef,
+        reference: ArtifactRef,
+    ) -> Pending<'a, VersionDoc>;
 
     // Asking.
     fn lineage<'a>(&'a self, query: LineageQuery) -> Pending<'a, LineageDoc>;

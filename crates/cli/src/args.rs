@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     add_ref, alias, cache, cat, completions, cp, dev, diff, doctor, du, files, get, impact, init,
-    lineage, link, log, ls, manifest, project, put, rename, rm, run, show, tag, update, use_,
-    verify, whence,
+    lineage, link, log, ls, manifest, project, put, rename, restore, rm, run, show, tag, update,
+    use_, verify, whence,
 };
 
 /// Versioned machine-learning artifacts with lineage
@@ -137,4 +137,6 @@ pub(crate) enum Artifact {
     Cp(cp::Args),
     /// Delete versions; they can be restored for 7 days
     Rm(rm::Args),
+    /// Make deleted versions readable again
+    Restore(restore::Args),
 }

@@ -201,6 +201,15 @@ impl Project {
         Ok(self.client.backend().delete(self.reference.clone(), request).await?)
     }
 
+    /// Makes a deleted version, named by its number, readable again.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` when it is not deleted.
+    pub async fn restore(&self, version: &str) -> Result<VersionDoc> {
+        let reference = version.parse()?;
+        Ok(self.client.backend().restore(self.reference.clone(), reference).await?)
+    }
+
     /// Takes a link out of a portfolio; the linked version stays.
     ///
     /// # Errors

@@ -64,10 +64,7 @@ pub(crate) fn resolve(
     reference: &ArtifactRef,
     wanted: Role,
 ) -> Result<Resolved, Failure> {
-    let named = ProjectRef {
-        entity: reference.entity().unwrap_or(&default.entity).clone(),
-        project: reference.project().unwrap_or(&default.project).clone(),
-    };
+    let named = named(default, reference);
     require_named(caller, &named, wanted)?;
     rules::resolve(view, reference, &default.entity, &default.project).map_err(|mut refusal| {
         if let Refusal::NotFound { what: "project", nearest, .. } = &mut refusal {
@@ -78,6 +75,14 @@ pub(crate) fn resolve(
         }
         refusal.into()
     })
+}
+
+/// The project that a reference means.
+pub(crate) fn named(default: &ProjectRef, reference: &ArtifactRef) -> ProjectRef {
+    ProjectRef {
+        entity: reference.entity().unwrap_or(&default.entity).clone(),
+        project: reference.project().unwrap_or(&default.project).clone(),
+    }
 }
 
 /// A version with its home collection and project.

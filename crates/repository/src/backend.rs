@@ -292,6 +292,10 @@ impl Backend for RepositoryBackend {
         self.blocking(move |inner, caller| edit::delete(inner, caller, &project, &request))
     }
 
+    fn restore(&self, project: ProjectRef, reference: ArtifactRef) -> Pending<'_, VersionDoc> {
+        self.blocking(move |inner, caller| edit::restore(inner, caller, &project, &reference))
+    }
+
     fn lineage(&self, query: LineageQuery) -> Pending<'_, LineageDoc> {
         self.blocking(move |inner, caller| lineage::lineage(inner, caller, &query))
     }

@@ -12,8 +12,8 @@ use heirloom_catalog::{
     CatalogExt, CollectionRow, Location, MembershipRow, ProjectRow, RunRow, View,
 };
 use heirloom_core::{
-    Alias, ArtifactName, Caller, CollectionId, DraftId, IdempotencyKey, ProjectId, Role, RunId,
-    RunName, RunState, Scope, Selector, Tag, VersionId, VersionIndex,
+    Alias, ArtifactName, ArtifactRef, Caller, CollectionId, DraftId, IdempotencyKey, ProjectId,
+    Role, RunId, RunName, RunState, Scope, Selector, Tag, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, Link, NodeId};
 use heirloom_store::ObjectKey;
@@ -56,7 +56,8 @@ fn ensure_project(
     if let Some(row) = found {
         return Ok(row);
     }
-    let id = ProjectId((inner.env.random() >> 1) as i64);
+    // Of 31 bits: it stands in every location row, and projects are few.
+    let id = ProjectId((inner.env.random() >> 33) as i64);
     let at = inner.env.now();
     inner.decide(|view| {
         let request =
@@ -433,6 +434,7 @@ pub(crate) fn delete(
     inner.decide(|view| {
         let mut documents = Vec::new();
         let mut ids = Vec::new();
+        let mut unlinks = Vec::new();
         for reference in &request.versions {
             if *reference.selector() == Selector::Unspecified {
                 return Err(Problem::invalid(format!(
@@ -441,13 +443,17 @@ pub(crate) fn delete(
                 .into());
             }
             let found = access::resolve(view, caller, project, reference, Role::Writer)?;
-            if found.version.collection != found.collection.id {
-                return Err(Problem::invalid(format!(
-                    "`{reference}` is a link: unlink it instead"
-                ))
-                .into());
+            if found.version.collection == found.collection.id {
+                ids.push(found.version.id);
+            } else {
+                // A link: it goes, its source stays.
+                let request = rules::Unlink {
+                    by: inner.by(caller),
+                    collection: found.collection.id,
+                    index: found.membership.index,
+                };
+                unlinks.extend(rules::unlink(view, &request)?.edits);
             }
-            ids.push(found.version.id);
             documents.push(docs::version(
                 view,
                 caller,
@@ -457,7 +463,7 @@ pub(crate) fn delete(
                 &found.project,
             )?);
         }
-        let decision = rules::delete_versions(
+        let mut decision = rules::delete_versions(
             view,
             &rules::DeleteVersions {
                 by: inner.by(caller),
@@ -468,7 +474,35 @@ pub(crate) fn delete(
                 undo_seconds: UNDO_SECONDS,
             },
         )?;
+        decision.edits.extend(unlinks);
         Ok(decision.map(|_| documents))
+    })
+}
+
+/// Makes a deleted version readable again.
+pub(crate) fn restore(
+    inner: &Inner,
+    caller: &Caller,
+    project: &ProjectRef,
+    reference: &ArtifactRef,
+) -> Result<VersionDoc, Failure> {
+    let Selector::Index(index) = *reference.selector() else {
+        return Err(Problem::invalid(format!(
+            "`{reference}` names no number: what is deleted has no alias, so restoring needs one, such as `{}:v0`",
+            reference.name()
+        ))
+        .into());
+    };
+    let named = access::named(project, reference);
+    let version = inner.decide(|view| {
+        let (_, collection) = browse::find(view, caller, &named, reference.name(), Role::Writer)?;
+        let version = place(view, &collection, index)?.version;
+        let request = rules::RestoreVersion { by: inner.by(caller), version };
+        Ok(rules::restore_version(view, &request)?.map(|_| version))
+    })?;
+    inner.catalog.view(|view| {
+        let (row, _, _) = access::version(view, caller, version)?;
+        docs::home_version(view, caller, &row)
     })
 }
 

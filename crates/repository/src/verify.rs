@@ -10,7 +10,7 @@ use heirloom_manifest::{
     BlobId, Entries, Entry, LogicalPath, Node, NodeId, NodeSource, Range, empty_tree,
 };
 use heirloom_store::{
-    Extent, Found, HasExtent, ObjectKey, StoreError, StoreExt, read_many, stream_whole,
+    Extent, Found, HasExtent, ObjectKey, PackReader, StoreError, StoreExt, read_many, stream_whole,
 };
 
 use crate::problem::{Failure, chain};
@@ -289,7 +289,10 @@ impl Verifier<'_> {
             after = Some(last.key);
             for row in page.iter().filter(|row| row.state.is_usable()) {
                 let what = match self.inner.store.stat(&row.key) {
-                    Ok(Some(info)) if info.size == row.size => continue,
+                    Ok(Some(info)) if info.size == row.size => match self.frame(&row.key)? {
+                        None => continue,
+                        Some(what) => what,
+                    },
                     Ok(Some(info)) => {
                         format!("it has {} bytes, the catalog says {}", info.size, row.size)
                     }
@@ -313,6 +316,19 @@ impl Verifier<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What is wrong with what a pack has beside its blobs. Nothing that is read
+    /// today needs its index, but a catalog that is rebuilt does.
+    fn frame(&self, key: &ObjectKey) -> Result<Option<String>, Failure> {
+        let ObjectKey::Pack(id) = key else { return Ok(None) };
+        match PackReader::open(&*self.inner.store, id) {
+            Ok(_) => Ok(None),
+            Err(StoreError::NotFound { .. }) => Ok(Some("it is not in the store".to_owned())),
+            Err(error) if error.is_damage() => Ok(Some(chain(&error))),
+            Err(error @ StoreError::Unsupported { .. }) => Ok(Some(chain(&error))),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Notes that a bad blob hurts a version.

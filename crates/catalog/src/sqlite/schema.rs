@@ -22,8 +22,14 @@ struct Migration {
 const MIGRATIONS: [Migration; SCHEMA as usize] =
     [Migration { number: 1, name: "init", sql: include_str!("../../migrations/0001_init.sql") }];
 
-/// The format of a database, 0 for an empty one.
+/// The format of a database, 0 for an empty one, as one snapshot says: while
+/// another process makes the catalog, two looks could see two states.
 pub(super) fn format(connection: &Connection) -> Result<u32> {
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Deferred)?;
+    format_within(&transaction)
+}
+
+fn format_within(connection: &Connection) -> Result<u32> {
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let mark: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     let foreign = || CatalogError::Damaged { what: "the file is not a Heirloom catalog".into() };
@@ -53,7 +59,7 @@ pub(super) fn minimums(connection: &Connection) -> Result<(u32, u32)> {
 pub(super) fn migrate(connection: &Connection) -> Result<()> {
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     // Another process may have been faster.
-    let from = format(connection)?;
+    let from = format_within(connection)?;
     for migration in MIGRATIONS.iter().filter(|migration| migration.number > from) {
         connection.execute_batch(migration.sql)?;
         connection.execute(

@@ -23,6 +23,7 @@ pub(crate) mod manifest;
 pub(crate) mod project;
 pub(crate) mod put;
 pub(crate) mod rename;
+pub(crate) mod restore;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod show;
@@ -106,5 +107,6 @@ async fn artifact(app: &App, verb: Artifact) -> Result<(), Failure> {
         Artifact::Rename(args) => say!(app, rename::run(app, args)),
         Artifact::Cp(args) => say!(app, cp::run(app, args)),
         Artifact::Rm(args) => say!(app, rm::run(app, args)),
+        Artifact::Restore(args) => say!(app, restore::run(app, args)),
     }
 }

@@ -127,7 +127,9 @@ impl Answer for Removed {
             printer.line(format!("{verb} {} ({size}){held}", item.name))?;
         }
         if !self.dry_run && self.versions.iter().any(|item| !item.link) {
-            printer.note("restorable for 7 days; lineage keeps a tombstone");
+            printer.note(
+                "restorable for 7 days (`heirloom artifact restore`); lineage keeps a tombstone",
+            );
         }
         Ok(())
     }

@@ -223,6 +223,13 @@ pub(super) const ENTRIES: &[Entry] = &[
         exits: "1 when aliases or links hold a version (all are named, nothing is deleted), 2 when a reference names no version",
     },
     Entry {
+        verb: "artifact restore",
+        examples: &["heirloom artifact restore animals:v0"],
+        output: "the name of each version that can be read again",
+        json: "`restored` (names)",
+        exits: "1 when there is no such version, 2 when no number is given, 4 when it is not deleted",
+    },
+    Entry {
         verb: "whence",
         examples: &["heirloom whence model.h5", "heirloom whence --long data/*.csv"],
         output: "a table: version, path in it, when it was logged, run, git commit, and what the run had used",

@@ -1,75 +1,20 @@
-//! The operations end to end, over a repository in memory and one on disk.
-#![allow(clippy::unwrap_used)]
+//! The operations end to end.
 
 use heirloom_api::{
-    Backend, BeginDraft, BlobKind, Commit, Committed, Delete, Expected, LineageNode, LineageQuery,
-    ListVersions, ProjectRef, StartRun, Towards, UpdateCollection, UsageBy, VersionDoc,
+    Backend, BlobKind, Commit, Committed, Delete, Expected, ListVersions, ProjectRef, StartRun,
+    UpdateCollection, UsageBy,
 };
+use heirloom_api::{LineageNode, LineageQuery, Towards};
 use heirloom_core::{
-    Alias, ArtifactName, ArtifactRef, ArtifactType, Caller, EntityName, ErrorCode, Grant,
-    IdempotencyKey, ProjectName, Provenance, Role, RunId, Ttl, VersionIndex,
+    Alias, Caller, EntityName, ErrorCode, Grant, ProjectName, Provenance, Role, RunId, VersionIndex,
 };
-use heirloom_manifest::{BlobId, Discard, Entry, LogicalPath, MemoryNodes, NodeId, TreeBuilder};
-use heirloom_repository::{Environment, Repository, RepositoryBackend, SystemEnvironment};
+use heirloom_manifest::Discard;
+use heirloom_manifest::{BlobId, TreeBuilder};
+use heirloom_repository::RepositoryBackend;
 
-fn project(name: &str) -> ProjectRef {
-    ProjectRef { entity: EntityName::local(), project: ProjectName::new(name).unwrap() }
-}
+use crate::support::*;
 
-fn name(text: &str) -> ArtifactName {
-    ArtifactName::new(text).unwrap()
-}
-
-fn reference(text: &str) -> ArtifactRef {
-    text.parse().unwrap()
-}
-
-/// Every test runs on both kinds.
-async fn both<F: AsyncFn(Repository)>(test: F) {
-    test(Repository::in_memory(SystemEnvironment)).await;
-    let dir = tempfile::tempdir().unwrap();
-    test(Repository::open(dir.path(), SystemEnvironment).unwrap()).await;
-}
-
-fn tree(files: &[(&str, &[u8])]) -> (NodeId, MemoryNodes) {
-    let mut nodes = MemoryNodes::new();
-    let mut builder = TreeBuilder::new(&mut nodes);
-    for (path, bytes) in files {
-        let entry = Entry::File { blob: BlobId::of(bytes), size: bytes.len() as u64 };
-        builder.push(&LogicalPath::new(path).unwrap(), &entry).unwrap();
-    }
-    (builder.finish().unwrap().root, nodes)
-}
-
-fn commit_of(project: &ProjectRef, collection: &str, root: NodeId) -> Commit {
-    Commit {
-        key: IdempotencyKey::from_random(u128::from(SystemEnvironment.random())),
-        project: project.clone(),
-        name: name(collection),
-        artifact_type: Some(ArtifactType::new("dataset").unwrap()),
-        root,
-        draft: None,
-        aliases: vec![],
-        tags: vec![],
-        description: None,
-        metadata: None,
-        ttl: Ttl::Inherit,
-        run: None,
-        provenance: Provenance::default(),
-        force_new: false,
-        attachments: vec![],
-    }
-}
-
-fn begin(project: &ProjectRef, collection: &str) -> BeginDraft {
-    BeginDraft {
-        project: project.clone(),
-        name: name(collection),
-        artifact_type: Some(ArtifactType::new("dataset").unwrap()),
-    }
-}
-
-async fn log(
+async fn log_twice(
     backend: &RepositoryBackend,
     project: &ProjectRef,
     collection: &str,
@@ -77,24 +22,15 @@ async fn log(
     run: Option<RunId>,
 ) -> Committed {
     let (root, nodes) = tree(files);
-    let draft = backend.begin_draft(begin(project, collection)).await.unwrap();
-    let mut uploader = backend.uploader(draft.id).await.unwrap();
-    for (_, bytes) in files {
-        uploader.add(BlobKind::Content, bytes).unwrap();
-    }
-    for (_, bytes) in nodes.iter() {
-        uploader.add(BlobKind::Node, bytes).unwrap();
-    }
-    uploader.flush().unwrap();
-    let commit = Commit { draft: Some(draft.id), run, ..commit_of(project, collection, root) };
+    let draft = begin(backend, project, collection).await;
+    let mut uploader = backend.uploader(draft).await.unwrap();
+    let contents: Vec<&[u8]> = files.iter().map(|(_, bytes)| *bytes).collect();
+    send(&mut *uploader, &contents, &nodes);
+    let commit = Commit { draft: Some(draft), run, ..commit_of(project, collection, root) };
     let done = backend.commit(commit.clone()).await.unwrap().unwrap();
     // A lost reply: the same key answers the same, though the draft is gone.
     assert_eq!(backend.commit(commit).await.unwrap().unwrap(), done);
     done
-}
-
-async fn resolve(backend: &RepositoryBackend, text: &str) -> VersionDoc {
-    backend.resolve(project("default"), reference(text)).await.unwrap()
 }
 
 #[tokio::test]
@@ -103,13 +39,13 @@ async fn what_is_logged_is_read_and_numbered() {
         let backend = repository.as_caller(Caller::owner("ann"));
         let p = project("default");
         let cat: (&str, &[u8]) = ("cat.png", b"cat");
-        let v0 = log(&backend, &p, "animals", &[cat], None).await;
+        let v0 = log_twice(&backend, &p, "animals", &[cat], None).await;
         assert!(v0.created && v0.version.index == VersionIndex::ZERO);
-        let v1 = log(&backend, &p, "animals", &[cat, ("dog.png", b"dog")], None).await;
+        let v1 = log_twice(&backend, &p, "animals", &[cat, ("dog.png", b"dog")], None).await;
         assert_eq!(v1.version.index.get(), 1);
-        let again = log(&backend, &p, "animals", &[cat, ("dog.png", b"dog")], None).await;
+        let again = log_twice(&backend, &p, "animals", &[cat, ("dog.png", b"dog")], None).await;
         assert!(!again.created && again.version.index.get() == 1);
-        let back = log(&backend, &p, "animals", &[cat], None).await;
+        let back = log_twice(&backend, &p, "animals", &[cat], None).await;
         assert!(back.created && back.version.index.get() == 2, "A, B, A is v0, v1, v2");
 
         assert_eq!(resolve(&backend, "animals").await.index.get(), 2);
@@ -148,24 +84,24 @@ async fn a_commit_that_lacks_a_byte_does_not_happen() {
         let backend = repository.as_caller(Caller::owner("ann"));
         let p = project("default");
         let (root, nodes) = tree(&[("a", b"here"), ("b", b"missing")]);
-        let draft = backend.begin_draft(begin(&p, "x")).await.unwrap();
-        let mut uploader = backend.uploader(draft.id).await.unwrap();
+        let draft = begin(&backend, &p, "x").await;
+        let mut uploader = backend.uploader(draft).await.unwrap();
         uploader.add(BlobKind::Content, b"here").unwrap();
         for (_, bytes) in nodes.iter() {
             uploader.add(BlobKind::Node, bytes).unwrap();
         }
         uploader.flush().unwrap();
-        let commit = Commit { draft: Some(draft.id), ..commit_of(&p, "x", root) };
+        let commit = Commit { draft: Some(draft), ..commit_of(&p, "x", root) };
         let problem = backend.commit(commit.clone()).await.unwrap_err();
         assert_eq!(problem.code, ErrorCode::Invalid);
         assert_eq!(problem.items, [BlobId::of(b"missing").to_string()]);
         // Content of another project is missing too: possession is per project.
-        log(&backend, &project("other"), "y", &[("b", b"missing")], None).await;
+        log_twice(&backend, &project("other"), "y", &[("b", b"missing")], None).await;
         assert!(backend.commit(commit.clone()).await.is_err());
         uploader.add(BlobKind::Content, b"missing").unwrap();
         uploader.flush().unwrap();
         assert!(backend.commit(commit).await.unwrap().unwrap().created);
-        backend.abort_draft(draft.id).await.unwrap();
+        backend.abort_draft(draft).await.unwrap();
         let fenced = uploader.claim(&[BlobId::of(b"here")]).unwrap_err();
         assert_eq!(fenced.code, ErrorCode::Fenced);
     })
@@ -189,13 +125,14 @@ async fn lineage_and_whence_follow_runs() {
             provenance: provenance.clone(),
         };
         let prepare = backend.start_run(start("prepare")).await.unwrap().run;
-        let raw = log(&backend, &p, "raw", &[("data.csv", b"1,2")], Some(prepare.id)).await;
+        let raw = log_twice(&backend, &p, "raw", &[("data.csv", b"1,2")], Some(prepare.id)).await;
         let train = backend.start_run(start("train")).await.unwrap().run;
         backend.use_version(train.id, raw.version.id, "raw:latest".to_owned()).await.unwrap();
-        let model = log(&backend, &p, "model", &[("w.bin", b"weights")], Some(train.id)).await;
+        let model =
+            log_twice(&backend, &p, "model", &[("w.bin", b"weights")], Some(train.id)).await;
         // A second run that logs the same content becomes a producer too.
         let again = backend.start_run(start("train")).await.unwrap().run;
-        let same = log(&backend, &p, "model", &[("w.bin", b"weights")], Some(again.id)).await;
+        let same = log_twice(&backend, &p, "model", &[("w.bin", b"weights")], Some(again.id)).await;
         assert!(!same.created);
         assert_eq!(backend.version_runs(model.version.id).await.unwrap().0.len(), 2);
 
@@ -221,8 +158,8 @@ async fn names_move_and_versions_are_copied_linked_and_deleted() {
     both(async |repository| {
         let backend = repository.as_caller(Caller::owner("ann"));
         let p = project("default");
-        let v0 = log(&backend, &p, "m", &[("w", b"0")], None).await;
-        log(&backend, &p, "m", &[("w", b"1")], None).await;
+        let v0 = log_twice(&backend, &p, "m", &[("w", b"0")], None).await;
+        log_twice(&backend, &p, "m", &[("w", b"1")], None).await;
         let prod = Alias::new("prod").unwrap();
         let doc = resolve(&backend, "m:v0").await;
         backend.set_alias(doc, prod.clone(), Expected::Absent).await.unwrap();
@@ -250,6 +187,19 @@ async fn names_move_and_versions_are_copied_linked_and_deleted() {
         let gone = backend.resolve(p.clone(), reference("m:v0")).await.unwrap_err();
         assert_eq!(gone.code, ErrorCode::NotFound);
         assert!(backend.delete(p.clone(), delete("m", true)).await.is_err());
+        let restored = backend.restore(p.clone(), reference("m:v0")).await.unwrap();
+        assert_eq!(restored.index, VersionIndex::ZERO);
+        let twice = backend.restore(p.clone(), reference("m:v0")).await.unwrap_err();
+        assert_eq!(twice.code, ErrorCode::Conflict);
+        assert!(backend.restore(p.clone(), reference("m:prod")).await.is_err());
+        let linked =
+            backend.link(v0.version.id, project("registry"), name("best"), vec![]).await.unwrap();
+        let gone = Delete {
+            versions: vec![reference(&format!("registry/best:{}", linked.version))],
+            delete_aliases: false,
+        };
+        backend.delete(p.clone(), gone).await.unwrap();
+        assert_eq!(resolve(&backend, "m:v0").await.id, v0.version.id, "unlinked, not deleted");
 
         let rename = UpdateCollection { rename: Some(name("n")), ..UpdateCollection::default() };
         backend.update_collection(p.clone(), name("m"), rename).await.unwrap();
@@ -293,7 +243,7 @@ async fn a_probe_without_a_draft_changes_nothing_for_new_content() {
         let p = project("default");
         let root = TreeBuilder::new(Discard).finish().unwrap().root;
         assert_eq!(backend.commit(commit_of(&p, "x", root)).await.unwrap(), None);
-        log(&backend, &p, "x", &[("a", b"1")], None).await;
+        log_twice(&backend, &p, "x", &[("a", b"1")], None).await;
         let (root, _) = tree(&[("a", b"1")]);
         let aliases = vec![Alias::new("seen").unwrap()];
         let aliased = Commit { aliases, ..commit_of(&p, "x", root) };

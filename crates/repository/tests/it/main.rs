@@ -1,0 +1,8 @@
+//! The operations of a repository, in memory and on disk: as users need them, as
+//! attackers try them, and on damaged disks.
+#![allow(clippy::unwrap_used)]
+
+mod attack;
+mod damage;
+mod support;
+mod workflow;
