@@ -322,7 +322,7 @@ impl Bench<'_> {
         for (package, example) in [
             ("heirloom-manifest", "million"),
             ("heirloom-lineage", "bench_upstream"),
-            ("heirloom-repository", "million"),
+            ("heirloom-repository", "bench_million"),
         ] {
             if !Shell::cargo(&self.workspace.root)
                 .args(["run", "--release", "--locked", "-q", "-p", package, "--example", example])

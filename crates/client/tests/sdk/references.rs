@@ -39,6 +39,8 @@ async fn a_directory_elsewhere_is_tracked_and_fetched() {
     assert_eq!(error.code(), ErrorCode::Corrupt, "{error}");
     assert!(error.to_string().contains("a.bin"), "{error}");
     assert!(!fresh.join("ext/a.bin").exists());
+    // Elsewhere: what the failed download had fetched and verified stays there.
+    let fresh = bench.path("drifted");
     let drifted = version.download().root(&fresh).allow_drift(true).await.unwrap();
     assert_eq!(drifted.unproven.len(), 2);
     assert_eq!(fs::read(fresh.join("ext/a.bin")).unwrap(), b"AAA");

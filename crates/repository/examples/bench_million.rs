@@ -1,6 +1,6 @@
 //! Timings at a million: manifest entries, blobs, lineage edges.
 //!
-//! `cargo run --release -p heirloom-repository --example million`. What a step
+//! `cargo run --release -p heirloom-repository --example bench_million`. What a step
 //! is not about (filling the repository) is not counted.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "prints timings")]
 
