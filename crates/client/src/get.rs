@@ -409,12 +409,14 @@ fn small(wanted: Vec<Wanted>, downloader: &mut dyn Downloader, shared: &Shared<'
     }
     let blobs: Vec<(BlobId, u64)> = missing.iter().map(|one| (one.blob, one.size)).collect();
     let mut failure = None;
+    let mut absent = vec![true; missing.len()];
     let mut bytes_written = 0;
     let read = downloader.read_small(&blobs, &mut |position, bytes| match shared
         .writer
         .write_small(&missing[position].path, bytes)
     {
         Ok(()) => {
+            absent[position] = false;
             bytes_written += bytes.len() as u64;
             Ok(())
         }
@@ -427,6 +429,11 @@ fn small(wanted: Vec<Wanted>, downloader: &mut dyn Downloader, shared: &Shared<'
         return Err(error.into());
     }
     read.map_err(|problem| named(problem, &missing))?;
+    if let Some(at) = absent.iter().position(|absent| *absent) {
+        let mut problem = Problem::new(ErrorCode::Corrupt, "the backend left it out");
+        problem.found = Some(missing[at].blob.to_string());
+        return Err(named(problem, &missing));
+    }
     shared.wrote(missing.len() as u64, bytes_written);
     Ok(())
 }

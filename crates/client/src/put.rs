@@ -244,10 +244,13 @@ async fn gather(project: &Project, artifact: &Artifact, listener: &Listener) -> 
         }
     }
     let options = project.client().options();
-    let (cache_dir, clock) = (options.cache_dir.clone(), Arc::clone(&options.clock));
+    let (home, cache_dir) = (options.home.clone(), options.cache_dir.clone());
+    let clock = Arc::clone(&options.clock);
     let (artifact, listener) = (artifact.clone(), listener.clone());
-    blocking_task(move || gather::run(&artifact, expanded, cache_dir.as_deref(), &clock, &listener))
-        .await
+    blocking_task(move || {
+        gather::run(&artifact, expanded, &home, cache_dir.as_deref(), &clock, &listener)
+    })
+    .await
 }
 
 /// One operation, however often it is tried.

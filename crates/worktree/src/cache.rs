@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 
@@ -19,6 +20,25 @@ use crate::sys;
 pub fn cache_path(directory: &Path, root: &Root) -> PathBuf {
     let hex = BlobId::of(sys::bytes_of(root.path())).to_hex();
     directory.join(format!("{}.stat", &hex[..32]))
+}
+
+/// Removes what writers of caches in `directory` left when they were killed:
+/// temporary files last changed before `before_ns`.
+pub fn remove_cache_leftovers(directory: &Path, before_ns: i64) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let changed = |meta: fs::Metadata| {
+            meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec())
+        };
+        if name.contains(".stat.")
+            && name.ends_with(".tmp")
+            && entry.metadata().is_ok_and(|meta| changed(meta) < before_ns)
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// What became of a [`StatCache`] as it was read.
@@ -163,7 +183,8 @@ impl StatCacheWriter {
             }
         };
         let mut this = Self { writer: None, temporary, path: path.to_owned(), started_ns };
-        let out = BufWriter::with_capacity(128 * 1024, file);
+        // Blocks pass through whole; only their frames are gathered.
+        let out = BufWriter::with_capacity(1024, file);
         this.writer = Some(RecordWriter::new(out, &header_of(root, started_ns)).map_err(failed)?);
         Ok(this)
     }

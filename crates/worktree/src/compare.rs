@@ -220,18 +220,25 @@ pub(crate) trait Visit {
     fn missing(&mut self, expected: Expected) -> Result<(), Error>;
     /// There, and not expected. A directory comes after what is in it.
     fn extra(&mut self, at: &At<'_>) -> Result<(), Error>;
+    /// A directory that is not expected, nor anything below it, is about to be
+    /// gone into.
+    fn enters(&mut self, _: &At<'_>) -> Result<(), Error> {
+        Ok(())
+    }
     /// A directory or file that cannot be opened.
     fn unreadable(&mut self, path: &[u8], error: &io::Error) -> Result<(), Error>;
 }
 
 /// Names what is not expected, and removes it.
-pub(crate) struct Remover<F> {
+pub(crate) struct Remover<'a, F> {
     pub(crate) remove: bool,
+    /// Whether the file system takes a path for that of something to be kept.
+    pub(crate) alike: &'a dyn Fn(&[u8]) -> bool,
     pub(crate) found: F,
     pub(crate) count: u64,
 }
 
-impl<F: FnMut(&Path, bool)> Visit for Remover<F> {
+impl<F: FnMut(&Path, bool)> Visit for Remover<'_, F> {
     fn both(&mut self, expected: Expected, at: &At<'_>) -> Result<(), Error> {
         // A link, or a directory, where a file should be is not the entry.
         let matches = match expected.kind {
@@ -246,6 +253,9 @@ impl<F: FnMut(&Path, bool)> Visit for Remover<F> {
     }
 
     fn extra(&mut self, at: &At<'_>) -> Result<(), Error> {
+        if (self.alike)(at.path) {
+            return Ok(());
+        }
         let directory = at.kind == Kind::Directory;
         if self.remove {
             let removed = if directory {
@@ -263,8 +273,22 @@ impl<F: FnMut(&Path, bool)> Visit for Remover<F> {
         Ok(())
     }
 
+    /// What is mounted below the root belongs to someone else.
+    fn enters(&mut self, at: &At<'_>) -> Result<(), Error> {
+        if self.remove { refuse_mount(at.dir, at.name, at.path) } else { Ok(()) }
+    }
+
     fn unreadable(&mut self, path: &[u8], error: &io::Error) -> Result<(), Error> {
         Err(Error::io("list", sys::path_of(path), io::Error::from(error.kind())))
+    }
+}
+
+/// An error when something is mounted on the directory `name`, whose path is `path`.
+pub(crate) fn refuse_mount(dir: &OwnedFd, name: &[u8], path: &[u8]) -> Result<(), Error> {
+    match sys::is_mount_point(dir, name) {
+        Ok(false) | Err(Errno::NOENT) => Ok(()),
+        Ok(true) => Err(Error::MountPoint { path: sys::path_of(path) }),
+        Err(error) => Err(Error::io("stat", sys::path_of(path), error)),
     }
 }
 
@@ -334,6 +358,9 @@ pub(crate) fn compare<E: From<Error>, V: Visit>(
                 wanted.head.as_ref().is_some_and(|head| head.path.as_bytes().starts_with(&path));
             let needed = frame.kept.contains(&slot.id()) || needed;
             path.pop();
+            if !needed {
+                visit.enters(&At { dir, name, path: &path, kind })?;
+            }
             match open_frame(root, path, needed) {
                 Ok(child) => {
                     stack.push(child);

@@ -73,6 +73,13 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// Another file system is mounted on a directory that was to be removed.
+    /// Nothing in it was touched.
+    #[error("`{}` is a mount point; what is mounted there is never removed", escaped(path))]
+    MountPoint {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The name cannot be written here.
     #[error("`{}` cannot be written here: {rule}", escaped(path))]
     NameRefused {

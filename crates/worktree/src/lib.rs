@@ -81,7 +81,7 @@ mod sys;
 mod walk;
 mod writer;
 
-pub use cache::{CacheState, StatCache, StatCacheWriter, cache_path};
+pub use cache::{CacheState, StatCache, StatCacheWriter, cache_path, remove_cache_leftovers};
 pub use compare::{Expected, ExpectedKind, Finding, TreeReport, verify_tree};
 pub use error::{Error, escaped};
 pub use names::{MAX_NAME_BYTES, NameRule, TEMPORARY_PREFIX, fold, portability};

@@ -102,7 +102,7 @@ impl<W: Write> RecordWriter<W> {
             seed: BlobId::of(&bytes),
             number: 0,
             records: 0,
-            block: Vec::with_capacity(MAX_BLOCK_BYTES),
+            block: Vec::new(),
             path: Vec::new(),
             sharable: 0,
             previous: Previous::default(),

@@ -42,6 +42,9 @@ pub struct ScanOptions<'a> {
     pub links: Links,
     /// Whether `.heirloomignore` files are obeyed.
     pub ignore_files: bool,
+    /// Directories that must not become part of an artifact: meeting one is a
+    /// problem. Those that do not exist are never met.
+    pub keep_out: &'a [PathBuf],
     /// Threads that ask for file status; 0 means as many as there are
     /// processors, at most 8.
     pub threads: usize,
@@ -57,6 +60,7 @@ impl Default for ScanOptions<'_> {
         Self {
             links: Links::Follow,
             ignore_files: true,
+            keep_out: &[],
             threads: 0,
             list_limit: 1000,
             progress: None,
@@ -69,6 +73,7 @@ impl std::fmt::Debug for ScanOptions<'_> {
         f.debug_struct("ScanOptions")
             .field("links", &self.links)
             .field("ignore_files", &self.ignore_files)
+            .field("keep_out", &self.keep_out)
             .field("threads", &self.threads)
             .field("list_limit", &self.list_limit)
             .finish_non_exhaustive()
@@ -120,6 +125,16 @@ pub enum ProblemKind {
     /// A link to itself, or to a directory that contains it.
     #[error("is a symbolic link that leads back to itself or to a directory it is in")]
     LinkLoops,
+    /// Links to directories, met again below other such links, make a small tree
+    /// a huge one.
+    #[error(
+        "is reached through links in linked directories, which come to more than {} directories",
+        crate::walk::MAX_MULTIPLIED
+    )]
+    LinksMultiply,
+    /// One of [`ScanOptions::keep_out`].
+    #[error("is where the repository or its cache is kept")]
+    KeptOut,
     /// A named pipe.
     #[error("is a named pipe (FIFO)")]
     Fifo,
@@ -146,6 +161,9 @@ pub enum ProblemKind {
     /// The system refused for another reason.
     #[error("{0}")]
     Io(std::io::ErrorKind),
+    /// The system refused with this error number.
+    #[error("{}", std::io::Error::from_raw_os_error(*.0))]
+    System(i32),
 }
 
 /// A problem and the path that has it. A put must not go on when there is one.
@@ -290,6 +308,7 @@ fn pipeline<E, S: FnMut(ScanEntry) -> Result<(), E>>(
     let (jobs, queue): (Sender<Ticket>, Receiver<Ticket>) = bounded(BATCHES_AHEAD);
     let (order, in_order): (Sender<Receiver<Batch>>, _) = bounded(BATCHES_AHEAD);
     let (links, ignore_files, limit) = (options.links, options.ignore_files, options.list_limit);
+    let keep_out = options.keep_out;
     thread::scope(|scope| {
         for _ in 0..workers {
             let queue = queue.clone();
@@ -303,7 +322,7 @@ fn pipeline<E, S: FnMut(ScanEntry) -> Result<(), E>>(
         }
         drop(queue);
         let walker = scope.spawn(move || {
-            let mut walker = Walker::new(root, links, ignore_files, limit, |batch| {
+            let mut walker = Walker::new(root, links, ignore_files, keep_out, limit, |batch| {
                 let (done, result) = bounded(1);
                 order.send(result).is_ok() && jobs.send((batch, done)).is_ok()
             });
@@ -444,7 +463,7 @@ pub(crate) fn problem_of(error: Errno) -> ProblemKind {
     match error {
         Errno::ACCESS | Errno::PERM => ProblemKind::Unreadable,
         Errno::NOENT | Errno::LOOP | Errno::NOTDIR => ProblemKind::Changed,
-        error => ProblemKind::Io(std::io::Error::from(error).kind()),
+        error => ProblemKind::System(error.raw_os_error()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 
 use heirloom_manifest::LogicalPath;
 use rustix::io::Errno;
@@ -68,8 +69,18 @@ impl SourceFile {
     ///
     /// # Errors
     /// [`Error::ChangedWhileReading`] when length, times or identity differ
-    /// from the scan, or when reading met an early end.
+    /// from the scan, when reading met an early end, or when there is more than
+    /// the stated length (as in files that the kernel makes up: `/proc`).
     pub fn finish(self) -> Result<(), Error> {
+        let more = sys::read_at(&self.file, &mut [0], self.expected.size)
+            .map_err(|error| Error::io("read", self.path.as_str(), error))?;
+        if more != 0 {
+            return Err(changed(&self.path));
+        }
+        self.check_stat()
+    }
+
+    fn check_stat(self) -> Result<(), Error> {
         let meta =
             sys::stat_handle(&self.file).map_err(|e| Error::io("stat", self.path.as_str(), e))?;
         if self.ended_early || meta.stat != self.expected {
@@ -105,14 +116,25 @@ pub fn read_small(
     buf: &mut Vec<u8>,
 ) -> Result<(), Error> {
     buf.clear();
-    let mut source = SourceFile::open(root, path, expected, links)?;
+    let source = SourceFile::open(root, path, expected, links)?;
     let size = usize::try_from(expected.size).map_err(|_| changed(path))?;
-    buf.resize(size, 0);
-    match source.read_exact(buf) {
-        Ok(()) => source.finish(),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(changed(path)),
-        Err(error) => Err(Error::io("read", path.as_str(), error)),
+    // One byte of room beyond the stated length: more content is noticed without
+    // another call.
+    buf.resize(size.checked_add(1).ok_or_else(|| changed(path))?, 0);
+    let mut filled = 0;
+    while filled < size.max(1) {
+        match source.file.read_at(&mut buf[filled..], filled as u64) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io("read", path.as_str(), error)),
+        }
     }
+    if filled != size {
+        return Err(changed(path));
+    }
+    buf.truncate(size);
+    source.check_stat()
 }
 
 fn changed(path: &LogicalPath) -> Error {

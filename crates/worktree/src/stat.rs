@@ -34,14 +34,24 @@ impl FileStat {
     /// the clock, after it was read, and look unchanged. (The rule of git's
     /// index, with a margin for coarse clocks.)
     pub fn settled_before(&self, time_ns: i64) -> bool {
-        let whole = |ns: i64| ns.rem_euclid(1_000_000_000) == 0;
-        let margin = if whole(self.mtime_ns) && whole(self.ctime_ns) {
-            COARSE_MARGIN_NS
-        } else {
-            FINE_MARGIN_NS
-        };
-        let limit = time_ns.saturating_sub(margin);
+        let limit = time_ns.saturating_sub(self.margin());
         self.mtime_ns < limit && self.ctime_ns < limit
+    }
+
+    /// How many nanoseconds from `now_ns` on a further change may still go
+    /// without a new `ctime_ns`; 0 when none may. Reading must not begin before:
+    /// else a file that is rewritten while it is read can look unchanged, on
+    /// systems whose clock for files ticks seldom.
+    pub fn unsettled_for(&self, now_ns: i64) -> u64 {
+        let margin = self.margin();
+        // A stamp in the future is from another clock, which ticks as well.
+        let left = self.ctime_ns.saturating_add(margin).saturating_sub(now_ns);
+        left.clamp(0, margin).unsigned_abs()
+    }
+
+    fn margin(&self) -> i64 {
+        let whole = |ns: i64| ns.rem_euclid(1_000_000_000) == 0;
+        if whole(self.mtime_ns) && whole(self.ctime_ns) { COARSE_MARGIN_NS } else { FINE_MARGIN_NS }
     }
 }
 
@@ -63,6 +73,11 @@ mod tests {
         // Whole seconds may mean a coarse clock.
         assert!(stat(999 * S - 1, 999 * S).settled_before(now));
         assert!(!stat(999 * S, 999 * S).settled_before(now));
+        // What was just changed may be changed again within the same tick.
+        assert_eq!(stat(0, 990 * S + 1).unsettled_for(now), 0);
+        assert_eq!(stat(0, now - 40_000_000).unsettled_for(now), 10_000_000);
+        assert_eq!(stat(0, now + S).unsettled_for(now), 50_000_000);
+        assert_eq!(stat(0, 1000 * S).unsettled_for(now), 2_100_000_000 - 123);
         // A margin below the tick of the clock.
         assert!(!stat(now - 40_000_000, 900 * S + 1).settled_before(now));
     }

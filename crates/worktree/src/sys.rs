@@ -201,6 +201,23 @@ pub(crate) fn open_child(dir: &OwnedFd, name: &[u8], how: As) -> SysResult<Owned
     open_by_parts(dir, name, how)
 }
 
+/// Whether something is mounted on the directory `name`, be it a part of the
+/// same file system.
+pub(crate) fn is_mount_point(dir: &OwnedFd, name: &[u8]) -> SysResult<bool> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::ResolveFlags;
+        let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+        match rustix::fs::openat2(dir, name, As::Handle.flags(), Mode::empty(), resolve) {
+            Ok(_) => return Ok(false),
+            Err(Errno::XDEV) => return Ok(true),
+            // The device numbers tell all but mounts within one file system.
+            Err(_) => {}
+        }
+    }
+    Ok(stat_name(dir, name)?.device != stat_handle(dir)?.device)
+}
+
 /// Calls `each` with every name but `.` and `..`, and its kind where the file
 /// system tells it.
 pub(crate) fn list(dir: &OwnedFd, mut each: impl FnMut(&CStr, Option<Kind>)) -> SysResult<()> {

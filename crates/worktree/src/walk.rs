@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use heirloom_manifest::LogicalPath;
@@ -29,6 +30,10 @@ const BATCH_DIRECTORIES: usize = 16;
 /// Directories on the way down that stay open; those above are reopened when
 /// the walk comes back to them.
 const OPEN_DEPTH: usize = 48;
+
+/// Directories reached through two links or more; a tree that needs this many is
+/// taken for one that links multiply without end.
+pub(crate) const MAX_MULTIPLIED: u32 = 20_000;
 
 /// A directory that names of a batch are in.
 #[derive(Debug, Clone)]
@@ -152,6 +157,8 @@ struct Frame {
     /// Path below the root without links on the way.
     physical: Vec<u8>,
     id: (u64, u64),
+    /// Links on the way here.
+    linked: u32,
     listing: Listing,
     next: usize,
     ignore: Option<Gitignore>,
@@ -173,10 +180,14 @@ pub(crate) struct Walker<'a, F> {
     root: &'a Root,
     links: Links,
     ignore_files: bool,
+    /// Directories that must not be met.
+    keep_out: Vec<(u64, u64)>,
     limit: usize,
     emit: F,
     batch: Batch,
     stack: Vec<Frame>,
+    /// Directories reached through two links or more.
+    multiplied: u32,
     report: ScanReport,
     stopped: bool,
 }
@@ -186,17 +197,24 @@ impl<'a, F: FnMut(Batch) -> bool> Walker<'a, F> {
         root: &'a Root,
         links: Links,
         ignore_files: bool,
+        keep_out: &[PathBuf],
         limit: usize,
         emit: F,
     ) -> Self {
+        let id = |path: &PathBuf| {
+            let meta = sys::stat_handle(sys::open_root(path).ok()?).ok()?;
+            Some((meta.device, meta.stat.inode))
+        };
         Self {
             root,
             links,
             ignore_files,
+            keep_out: keep_out.iter().filter_map(id).collect(),
             limit,
             emit,
             batch: Batch::default(),
             stack: Vec::new(),
+            multiplied: 0,
             report: ScanReport::default(),
             stopped: false,
         }
@@ -268,10 +286,21 @@ impl<'a, F: FnMut(Batch) -> bool> Walker<'a, F> {
             return;
         }
         let (prefix, physical) = self.child(slot);
-        let (frame, found) = match self.read(&prefix, physical) {
+        let (mut frame, found) = match self.read(&prefix, physical) {
             Ok(read) => read,
             Err(kind) => return self.problem(without_slash(&prefix), kind),
         };
+        frame.linked = self.stack.last().map_or(0, |above| {
+            above.linked + u32::from(above.targets.contains_key(above.listing.name(slot)))
+        });
+        if frame.linked > 1 {
+            self.multiplied += 1;
+            if self.multiplied > MAX_MULTIPLIED {
+                self.problem(without_slash(&prefix), ProblemKind::LinksMultiply);
+                self.stopped = true;
+                return;
+            }
+        }
         self.count(&frame, found);
         if !frame.listing.is_empty() {
             self.stack.push(frame);
@@ -339,6 +368,9 @@ impl<'a, F: FnMut(Batch) -> bool> Walker<'a, F> {
         let fd = sys::open_beneath(&self.root.dir, &physical, As::Listed).map_err(problem_of)?;
         let meta = sys::stat_handle(&fd).map_err(problem_of)?;
         let id = (meta.device, meta.stat.inode);
+        if self.keep_out.contains(&id) {
+            return Err(ProblemKind::KeptOut);
+        }
         if self.stack.iter().any(|frame| frame.id == id) {
             return Err(ProblemKind::LinkLoops);
         }
@@ -356,7 +388,18 @@ impl<'a, F: FnMut(Batch) -> bool> Walker<'a, F> {
         let dir = BatchDir { fd: Arc::new(fd), prefix: prefix.into() };
         let probed = HashMap::new();
         Ok((
-            Frame { dir, open: true, physical, id, listing, next: 0, ignore, targets, probed },
+            Frame {
+                dir,
+                open: true,
+                physical,
+                id,
+                linked: 0,
+                listing,
+                next: 0,
+                ignore,
+                targets,
+                probed,
+            },
             found,
         ))
     }

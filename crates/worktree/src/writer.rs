@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use heirloom_manifest::{BlobHasher, BlobId, LogicalPath};
 use rustix::io::Errno;
 
-use crate::compare::{Expected, Remover, compare, hash_if};
+use crate::compare::{Expected, Remover, compare, hash_if, refuse_mount};
 use crate::error::Error;
 use crate::names::{self, TEMPORARY_PREFIX};
 use crate::sys::{self, As, Kind};
@@ -335,12 +335,12 @@ impl Writer {
     /// Names everything below the root that is not among `keep` (which ascends
     /// by path) nor a directory above one of them, and removes it when
     /// `remove`. Content is not compared. Links are removed, never followed;
-    /// a directory comes after what is in it. Call it when all files are
-    /// written.
+    /// a directory comes after what is in it. Nothing is removed from what is
+    /// mounted there. Call it when all files are written.
     ///
     /// # Errors
-    /// What `keep` answers; [`Error::OutOfOrder`]; [`Error::Io`], at which it
-    /// stops.
+    /// What `keep` answers; [`Error::OutOfOrder`]; [`Error::MountPoint`] and
+    /// [`Error::Io`], at which it stops.
     pub fn extras<E: From<Error>>(
         &self,
         keep: impl IntoIterator<Item = Result<Expected, E>>,
@@ -348,7 +348,9 @@ impl Writer {
         found: impl FnMut(&Path, bool),
     ) -> Result<u64, E> {
         self.forget_handles();
-        let mut remover = Remover { remove, found, count: 0 };
+        // Written through a name of other case that was there before.
+        let alike = |path: &[u8]| self.is_claimed(path);
+        let mut remover = Remover { remove, alike: &alike, found, count: 0 };
         compare(&self.inner.root, Vec::new(), keep.into_iter(), &mut remover)?;
         Ok(remover.count)
     }
@@ -509,6 +511,15 @@ impl Writer {
         }
     }
 
+    /// Whether the file system takes `path` for one that was claimed.
+    fn is_claimed(&self, path: &[u8]) -> bool {
+        let (Some(taken), Ok(path)) = (&self.inner.taken, std::str::from_utf8(path)) else {
+            return false;
+        };
+        let taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.contains_key(&names::fold_hash(path))
+    }
+
     fn handles(&self) -> std::sync::MutexGuard<'_, HashMap<Box<str>, Arc<OwnedFd>>> {
         self.inner.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -521,7 +532,9 @@ impl Writer {
     /// Removes the directory at `path` with all that is in it.
     fn remove_tree(&self, path: &LogicalPath, dir: &OwnedFd) -> Result<(), Error> {
         self.forget_handles();
-        let mut remover = Remover { remove: true, found: |_: &Path, _: bool| {}, count: 0 };
+        refuse_mount(dir, path.file_name().as_bytes(), path.as_bytes())?;
+        let found = |_: &Path, _: bool| {};
+        let mut remover = Remover { remove: true, alike: &|_| false, found, count: 0 };
         let nothing = std::iter::empty::<Result<Expected, Error>>();
         compare(&self.inner.root, path.as_bytes().to_vec(), nothing, &mut remover)?;
         sys::remove_directory(dir, path.file_name().as_bytes())

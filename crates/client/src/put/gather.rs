@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use heirloom_manifest::{BlobHasher, BlobId, Entry, LogicalPath, Reference};
 use heirloom_worktree::{
@@ -23,6 +24,9 @@ const LIST_LIMIT: usize = 1000;
 
 /// Bytes of a spool that stay in memory: about a hundred thousand files.
 const SPOOL_IN_MEMORY: usize = 6 << 20;
+
+/// Longest wait for the clock of the file system to tick, whatever clocks say.
+const MAX_WAIT: Duration = Duration::from_secs(3);
 
 /// From this length on a single file has a stat cache of its own.
 const CACHED_SINGLE: u64 = 1 << 20;
@@ -127,6 +131,15 @@ impl DirSource {
 }
 
 impl Gathered {
+    /// The stat caches that will be written.
+    pub(crate) fn caches(&self) -> impl Iterator<Item = &CacheFile> {
+        let singles = self.singles.iter().filter_map(|single| match &single.what {
+            SingleWhat::File { cache, .. } => cache.as_ref(),
+            _ => None,
+        });
+        self.dirs.iter().filter_map(|dir| dir.cache.as_ref()).chain(singles)
+    }
+
     /// Whether the tree can be built without reading a file.
     pub(crate) fn all_known(&self) -> bool {
         self.unknown == 0
@@ -137,18 +150,22 @@ impl Gathered {
 pub(crate) fn run(
     artifact: &Artifact,
     references: Vec<(usize, Vec<(LogicalPath, Reference)>)>,
+    home: &Path,
     cache_dir: Option<&Path>,
     clock: &Clock,
     listener: &Listener,
 ) -> Result<Gathered> {
+    let keep_out = std::iter::once(home).chain(cache_dir).map(Path::to_owned).collect();
     let cache_dir = cache_dir.map(|dir| dir.join("stat")).filter(|dir| make_dir(dir).is_ok());
     let mut gatherer = Gatherer {
         clock,
+        keep_out,
         cache_dir,
         links: artifact.links,
         meter: Mutex::new(Meter::new(listener.clone(), Phase::Scan, None)),
         problems: Vec::new(),
         more_problems: 0,
+        settled_ns: i64::MIN,
         gathered: Gathered {
             dirs: Vec::new(),
             singles: Vec::new(),
@@ -167,9 +184,13 @@ pub(crate) fn run(
             gatherer.single(order, path, SingleWhat::Reference(reference));
         }
     }
-    let Gatherer { mut gathered, problems, more_problems, .. } = gatherer;
+    let now_ns = gatherer.now_ns();
+    let Gatherer { mut gathered, problems, more_problems, settled_ns, .. } = gatherer;
     if !problems.is_empty() {
         return Err(Error::Files { problems, more: more_problems });
+    }
+    if let Ok(wait) = u64::try_from(settled_ns.saturating_sub(now_ns)) {
+        std::thread::sleep(Duration::from_nanos(wait).min(MAX_WAIT));
     }
     gathered.singles.sort_by(|a, b| a.path.cmp(&b.path));
     merge::check(&mut gathered)?;
@@ -178,11 +199,15 @@ pub(crate) fn run(
 
 struct Gatherer<'a> {
     clock: &'a Clock,
+    /// The repository and the stat caches change by being used.
+    keep_out: Vec<PathBuf>,
     cache_dir: Option<PathBuf>,
     links: Links,
     meter: Mutex<Meter>,
     problems: Vec<String>,
     more_problems: u64,
+    /// When files that must be read and were changed just now may be read.
+    settled_ns: i64,
     gathered: Gathered,
 }
 
@@ -289,6 +314,9 @@ impl Gatherer<'_> {
         let Some(ScanEntry { path: name, kind: ScanKind::File { stat, known } }) = found else {
             return Ok(());
         };
+        if known.is_none() {
+            settle(&mut self.settled_ns, self.clock, started_ns, &stat);
+        }
         let path = match path {
             None => name.clone(),
             Some(path) => match self.logical(path) {
@@ -336,7 +364,14 @@ impl Gatherer<'_> {
             }
         };
         let options = self.scan_options(Some(&progress));
-        let report = scan(&root, &options, &mut cache, |entry| spool.push(&entry))?;
+        let mut settled_ns = self.settled_ns;
+        let report = scan(&root, &options, &mut cache, |entry| {
+            if let ScanKind::File { stat, known: None } = &entry.kind {
+                settle(&mut settled_ns, self.clock, started_ns, stat);
+            }
+            spool.push(&entry)
+        })?;
+        self.settled_ns = settled_ns;
         let sound = cache.state() == CacheState::Sound;
         let spool = match spool.finish()?.into_inner() {
             SpooledData::InMemory(bytes) => Spool::Memory(bytes.into_inner().into()),
@@ -380,13 +415,19 @@ impl Gatherer<'_> {
         }
     }
 
-    fn scan_options<'p>(&self, progress: Option<&'p dyn Fn(u64, u64)>) -> ScanOptions<'p> {
+    fn scan_options<'p>(&'p self, progress: Option<&'p dyn Fn(u64, u64)>) -> ScanOptions<'p> {
         // A file named by the user is what the link leads to.
-        ScanOptions { links: self.links, list_limit: LIST_LIMIT, progress, ..Default::default() }
+        ScanOptions {
+            links: self.links,
+            keep_out: &self.keep_out,
+            list_limit: LIST_LIMIT,
+            progress,
+            ..Default::default()
+        }
     }
 
     fn now_ns(&self) -> i64 {
-        (self.clock)().micros().saturating_mul(1000)
+        now_ns(self.clock)
     }
 
     /// Adds what a scan found. Problems name the path as the user can find it.
@@ -419,6 +460,21 @@ impl Gatherer<'_> {
         scanned.warnings.extend(unportable.chain(collisions).take(room));
         let named = (scanned.warnings.len() - before) as u64;
         scanned.more_warnings += report.unportable.total + report.collisions.total - named;
+    }
+}
+
+fn now_ns(clock: &Clock) -> i64 {
+    clock().micros().saturating_mul(1000)
+}
+
+/// Moves `settled_ns` on to when `stat`, met in a scan that began at
+/// `started_ns`, tells every later change.
+fn settle(settled_ns: &mut i64, clock: &Clock, started_ns: i64, stat: &FileStat) {
+    // Most files are old: the clock need not be asked.
+    if stat.unsettled_for(started_ns) > 0 {
+        let now = now_ns(clock);
+        let wait = i64::try_from(stat.unsettled_for(now)).unwrap_or(i64::MAX);
+        *settled_ns = (*settled_ns).max(now.saturating_add(wait));
     }
 }
 

@@ -132,7 +132,8 @@ pub(crate) fn read_file(
         From::Single(index) => {
             if let SingleWhat::File { source, name, .. } = &gathered.singles[*index].what {
                 let root = Root::open(source)?;
-                read_small(&root, name, stat, Links::Follow, buffer)?;
+                read_small(&root, name, stat, Links::Follow, buffer)
+                    .map_err(|error| at(&source.with_file_name(""), error))?;
             }
         }
     }

@@ -10,7 +10,9 @@ use heirloom_manifest::{
     BlobHasher, BlobId, BuildError, Discard, Entry, Link, LogicalPath, NodeId, TreeBuilder,
     TreeSummary, empty_tree, visit_links,
 };
-use heirloom_worktree::{FileStat, Links, Root, SourceFile, StatCacheWriter};
+use heirloom_worktree::{
+    FileStat, Links, Root, SourceFile, StatCacheWriter, remove_cache_leftovers,
+};
 
 use super::gather::{Gathered, SingleWhat};
 use super::hash::{self, Batch, SMALL, at, each_batch};
@@ -31,7 +33,11 @@ const GROUP_BYTES: usize = 8 << 20;
 const GROUP_BATCHES: usize = 16;
 
 /// Bytes of nodes held back until they are asked about.
-const NODE_BYTES: usize = 8 << 20;
+const NODE_BYTES: usize = 2 << 20;
+
+/// Age, in nanoseconds, at which a temporary file beside the stat caches is
+/// nobody's any more: a day.
+const LEFTOVER_NS: i64 = 86_400_000_000_000;
 
 /// Inner nodes of the base read at once.
 const NODES_AT_ONCE: usize = 64;
@@ -459,7 +465,9 @@ fn open_source(
         From::Single(index) => match &gathered.singles[*index].what {
             SingleWhat::File { source: path, name, .. } => {
                 let root = Root::open(path)?;
-                Ok((SourceFile::open(&root, name, stat, Links::Follow)?, path.clone()))
+                let source = SourceFile::open(&root, name, stat, Links::Follow)
+                    .map_err(|error| at(&path.with_file_name(""), error))?;
+                Ok((source, path.clone()))
             }
             _ => Err(Error::usage("only files are opened")),
         },
@@ -512,16 +520,20 @@ fn build_error(error: BuildError<Infallible>) -> Error {
 struct Caches<'a> {
     gathered: &'a Gathered,
     dirs: Vec<Option<StatCacheWriter>>,
-    singles: Vec<StatCacheWriter>,
 }
 
 impl<'a> Caches<'a> {
     fn new(gathered: &'a Gathered) -> Self {
+        if let Some(cache) = gathered.caches().next()
+            && let Some(directory) = cache.path.parent()
+        {
+            remove_cache_leftovers(directory, cache.started_ns.saturating_sub(LEFTOVER_NS));
+        }
         let dirs = gathered.dirs.iter().map(|dir| {
             let cache = dir.cache.as_ref()?;
             StatCacheWriter::create(&cache.path, &dir.root, cache.started_ns).ok()
         });
-        Self { gathered, dirs: dirs.collect(), singles: Vec::new() }
+        Self { gathered, dirs: dirs.collect() }
     }
 
     fn add(&mut self, from: &From, stat: &FileStat, blob: &BlobId) {
@@ -534,7 +546,10 @@ impl<'a> Caches<'a> {
                 }
             }
             From::Single(index) => {
-                self.singles.extend(self.single(*index, stat, blob));
+                // At once: many files must not mean many open ones.
+                if let Some(writer) = self.single(*index, stat, blob) {
+                    let _ = writer.commit();
+                }
             }
         }
     }
@@ -553,7 +568,7 @@ impl<'a> Caches<'a> {
     }
 
     fn commit(&mut self) {
-        for writer in self.dirs.iter_mut().filter_map(Option::take).chain(self.singles.drain(..)) {
+        for writer in self.dirs.iter_mut().filter_map(Option::take) {
             let _ = writer.commit();
         }
     }

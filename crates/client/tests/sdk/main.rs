@@ -3,6 +3,7 @@
 #![cfg(feature = "embedded")]
 
 mod artifacts;
+mod attack;
 mod downloads;
 mod lineage;
 mod numbering;
