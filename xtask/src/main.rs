@@ -19,6 +19,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod demo;
+mod dist;
 mod generate;
 mod layers;
 mod licences;
@@ -51,6 +52,8 @@ enum Verb {
     Demo(demo::Args),
     /// Measure against plain tools; minutes, and some 20 GiB of disk
     Bench(bench::Args),
+    /// Pack a static binary, completions and manual pages for download
+    Dist(dist::Args),
     /// Check which crate depends on which
     Layers(layers::Args),
     /// Write the generated files
@@ -94,6 +97,7 @@ fn run(verb: Verb) -> anyhow::Result<Verdict> {
         }
         Verb::Demo(args) => demo::run(&workspace, &args),
         Verb::Bench(args) => bench::run(&workspace, &args),
+        Verb::Dist(args) => dist::run(&workspace, &args),
         Verb::Layers(args) => layers::run(&workspace, &args),
         Verb::Gen(args) => generate::run(&workspace, &args),
     }
