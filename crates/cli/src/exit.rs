@@ -1,8 +1,10 @@
 //! Why a command failed, and with which exit code it says so.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use heirloom_core::ErrorCode;
 use serde::Serialize;
 
@@ -194,7 +196,8 @@ pub(crate) fn is_closed_pipe(error: &io::Error) -> bool {
 }
 
 /// Reports what clap says of the command line: help and version with success.
-pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+pub(crate) fn usage(mut error: clap::Error) -> ExitCode {
+    suggest(&mut error, std::env::args_os().skip(1));
     let wants_json =
         || std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
     if error.use_stderr() && wants_json() {
@@ -214,6 +217,47 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         let _ = error.print();
     }
     if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+}
+
+/// Names the verb that was meant where clap's measure, made for longer words,
+/// finds none: `gt` for `get`.
+fn suggest(error: &mut clap::Error, args: impl Iterator<Item = OsString>) {
+    let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand) else {
+        return;
+    };
+    if error.get(ContextKind::SuggestedSubcommand).is_some() {
+        return;
+    }
+    // The deepest verb before the one that was mistyped has it.
+    let root = crate::help::command();
+    let before = args.take_while(|arg| arg != typed.as_str());
+    let parent = before.fold(&root, |verb, arg| verb.find_subcommand(&arg).unwrap_or(verb));
+    let near: Vec<String> = parent
+        .get_subcommands()
+        .filter(|verb| !verb.is_hide_set() && one_slip_apart(typed, verb.get_name()))
+        .map(|verb| verb.get_name().to_owned())
+        .collect();
+    if !near.is_empty() {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(near));
+    }
+}
+
+/// Whether one letter more, less or other, or two swapped, make `a` of `b`.
+fn one_slip_apart(a: &str, b: &str) -> bool {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let head = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
+    let (a, b) = (&a[head..], &b[head..]);
+    match (a, b) {
+        ([], []) => true,
+        ([_, rest @ ..], []) | ([], [_, rest @ ..]) => rest.is_empty(),
+        ([a0, a_rest @ ..], [b0, b_rest @ ..]) => {
+            a_rest == b
+                || a == b_rest
+                || a_rest == b_rest
+                || matches!((a_rest, b_rest), ([a1, a2 @ ..], [b1, b2 @ ..])
+                    if a0 == b1 && a1 == b0 && a2 == b2)
+        }
+    }
 }
 
 /// Makes a panic one sentence for people. [`BUG`] is the exit code then.
@@ -255,6 +299,16 @@ mod tests {
         assert_eq!(exit_of(heirloom::Error::Usage("x".into())), USAGE);
         let files = heirloom::Error::Files { problems: vec!["x".into()], more: 0 };
         assert_eq!(exit_of(files), FAILED);
+    }
+
+    #[test]
+    fn one_slip_is_forgiven() {
+        for typed in ["gt", "gett", "gte", "egt", "gat", "et", "ge"] {
+            assert!(one_slip_apart(typed, "get"), "{typed}");
+        }
+        for typed in ["", "g", "teg", "putt", "getxy"] {
+            assert!(!one_slip_apart(typed, "get"), "{typed}");
+        }
     }
 
     #[test]

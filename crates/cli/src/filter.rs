@@ -93,6 +93,11 @@ impl Filter {
     pub(crate) fn matches(&self, doc: &Value) -> bool {
         self.clauses.iter().all(|clause| clause.matches(doc))
     }
+
+    /// The first field asked for that a document of this shape cannot have.
+    pub(crate) fn stranger(&self, doc: &Value) -> Option<&str> {
+        self.clauses.iter().find_map(|clause| clause.field.stranger(doc))
+    }
 }
 
 impl Clause {
@@ -189,6 +194,13 @@ impl Field {
     fn of<'a>(&self, doc: &'a Value) -> &'a Value {
         self.0.iter().fold(doc, |value, part| value.get(part).unwrap_or(&Value::Null))
     }
+
+    /// Its first part, if that is none of the document's own: those are always
+    /// there, and only what lies below them may be absent.
+    fn stranger(&self, doc: &Value) -> Option<&str> {
+        let first = self.0.first()?;
+        (doc.is_object() && doc.get(first).is_none()).then_some(first)
+    }
 }
 
 /// What `--sort` orders by.
@@ -199,6 +211,11 @@ pub(crate) struct SortKey {
 }
 
 impl SortKey {
+    /// As [`Filter::stranger`].
+    pub(crate) fn stranger(&self, doc: &Value) -> Option<&str> {
+        self.field.stranger(doc)
+    }
+
     /// Orders two documents; those without the field come last either way.
     pub(crate) fn compare(&self, a: &Value, b: &Value) -> Ordering {
         let (a, b) = (self.field.of(a), self.field.of(b));

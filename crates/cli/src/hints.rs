@@ -50,6 +50,16 @@ fn of_problem(problem: &heirloom_api::Problem) -> Option<String> {
         (ErrorCode::Conflict, _) if problem.message.starts_with("alias ") => {
             Some("re-run with `--expect none`, or drop `--expect`".into())
         }
+        // These three are settled: the same command again would fail again.
+        (ErrorCode::Conflict, _) if problem.message.ends_with(" exists already") => {
+            Some("choose another name".into())
+        }
+        (ErrorCode::Conflict, _) if problem.message.contains(" has ended already ") => {
+            Some("`heirloom run start` begins another".into())
+        }
+        (ErrorCode::Conflict, _) if problem.message.ends_with(" is not deleted") => {
+            Some("`heirloom ls NAME --deleted` shows which versions are".into())
+        }
         (ErrorCode::Invalid, _) if problem.message.contains("needs a type") => {
             Some("name it: `--type dataset`, `--type model`, …".into())
         }
@@ -119,6 +129,19 @@ mod tests {
         let mut problem = Problem::new(ErrorCode::Conflict, message);
         problem.found = Some("v8".into());
         assert_eq!(hint(problem), "re-run with `--expect v8`, or drop `--expect` to overwrite");
+    }
+
+    #[test]
+    fn what_is_settled_is_not_to_be_repeated() {
+        for message in [
+            "artifact `a` exists already",
+            "run `r` has ended already and is finished",
+            "version `a:v0` is not deleted",
+        ] {
+            let hint = hint(Problem::new(ErrorCode::Conflict, message));
+            assert!(!hint.contains("repeat"), "{message}: {hint}");
+        }
+        assert!(hint(Problem::new(ErrorCode::Conflict, "another writer won")).contains("repeat"));
     }
 
     #[test]

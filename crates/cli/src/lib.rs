@@ -51,7 +51,7 @@ fn run() -> ExitCode {
         .and_then(|mut matches| args::Cli::from_arg_matches_mut(&mut matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => return exit::usage(&error),
+        Err(error) => return exit::usage(error),
     };
     let printer = Printer::new(&cli.globals);
     let outcome = App::new(cli.globals, printer.clone())

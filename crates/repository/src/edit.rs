@@ -12,8 +12,8 @@ use heirloom_catalog::{
     CatalogExt, CollectionRow, Location, MembershipRow, ProjectRow, RunRow, View,
 };
 use heirloom_core::{
-    Alias, ArtifactName, ArtifactRef, Caller, CollectionId, DraftId, IdempotencyKey, ProjectId,
-    Role, RunId, RunName, RunState, Scope, Selector, Tag, VersionId, VersionIndex,
+    Alias, ArtifactName, ArtifactRef, Caller, CollectionId, DraftId, ErrorCode, IdempotencyKey,
+    ProjectId, Role, RunId, RunName, RunState, Scope, Selector, Tag, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, Link, NodeId};
 use heirloom_store::ObjectKey;
@@ -498,7 +498,15 @@ pub(crate) fn restore(
         let (_, collection) = browse::find(view, caller, &named, reference.name(), Role::Writer)?;
         let version = place(view, &collection, index)?.version;
         let request = rules::RestoreVersion { by: inner.by(caller), version };
-        Ok(rules::restore_version(view, &request)?.map(|_| version))
+        match rules::restore_version(view, &request) {
+            // By the name it was asked by, not by its id.
+            Err(rules::Refusal::NotDeleted { .. }) => Err(Problem::new(
+                ErrorCode::Conflict,
+                format!("version `{}:{index}` is not deleted", collection.name),
+            )
+            .into()),
+            decision => Ok(decision?.map(|_| version)),
+        }
     })?;
     inner.catalog.view(|view| {
         let (row, _, _) = access::version(view, caller, version)?;

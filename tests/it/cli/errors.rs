@@ -13,6 +13,9 @@ fn typos_get_suggestions() {
     sandbox.fails(2, "lineag x").says("'lineage'");
     sandbox.fails(2, "ls --jsn").says("'--json'");
     sandbox.fails(2, "artifact sho x").says("'show'");
+    sandbox.fails(2, "gt x").says("'get'");
+    sandbox.fails(2, "--quiet artifact gte x").says("'get'");
+    sandbox.fails(2, "artifact frobnicate x").says("unrecognized");
     let error = sandbox.fails(2, "--json lineag x").error();
     assert_eq!((error["type"].as_str(), error["code"].as_str()), (Some("error"), Some("usage")));
     assert!(error["hint"].as_str().unwrap().contains("lineage"), "{error}");
@@ -54,6 +57,27 @@ fn versions_and_bad_names_are_refused_on_the_command_line() {
     sandbox.fails(2, "put images -n a -t t --ttl soon").says("duration");
     sandbox.fails(2, "put images -n a -t t --metadata {").says("JSON");
     sandbox.fails(2, "--project a/b/c ls");
+}
+
+#[test]
+fn hints_fit_what_was_asked() {
+    let sandbox = Sandbox::new();
+    sandbox.images().ok("put images -n a -t dataset");
+    sandbox.ok("put images/cat.png -n b -t model");
+    for prefix in ["/abs", "../up", "a//b", "."] {
+        let ran = sandbox.fails(2, &format!("put images -n a --as {prefix}"));
+        ran.says(&format!("--as `{prefix}`")).says("a path in the artifact");
+    }
+    sandbox.fails(2, "put images -n a --metadata [1]").says("a JSON object such as");
+    sandbox.fails(1, "artifact cp a b").says("choose another name");
+    sandbox.fails(1, "get a --prefix nope").says("heirloom artifact files a:v0");
+    sandbox.fails(4, "artifact rename a b").says("choose another name");
+    sandbox
+        .fails(4, "artifact restore a:v0")
+        .says("version `a:v0` is not deleted\nhint: `heirloom ls NAME --deleted`");
+    sandbox.ok("run start --id r");
+    sandbox.ok("run finish r");
+    sandbox.fails(4, "run finish r --exit-code 1").says("`heirloom run start` begins another");
 }
 
 #[test]

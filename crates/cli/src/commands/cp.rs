@@ -3,7 +3,7 @@
 use std::io;
 
 use heirloom_api::Committed;
-use heirloom_core::{ArtifactRef, Selector};
+use heirloom_core::{ArtifactRef, ErrorCode, Selector};
 use serde::Serialize;
 
 use crate::app::App;
@@ -33,7 +33,14 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Copied, Failure> {
     let version = app.version(&args.reference).await?;
     let run = app.run(args.run.as_deref()).await?;
     let project = app.project_of(&args.to)?;
-    let committed = version.copy_to(&project, args.to.name().as_str(), run.as_ref()).await?;
+    let committed = version
+        .copy_to(&project, args.to.name().as_str(), run.as_ref())
+        .await
+        .map_err(|error| {
+            Failure::from(error).hint_for(ErrorCode::WrongType, || {
+                "all versions of one artifact have one type; choose another name".into()
+            })
+        })?;
     let name = app.name_of(&committed.version);
     app.printer.note(match committed.created {
         true => format!(

@@ -86,14 +86,15 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Got, Failure> {
     if let Some(bar) = bar {
         bar.clear();
     }
-    let got = got?;
     let filtered = args.prefix.is_some() || !args.include.is_empty() || !args.exclude.is_empty();
     let name = app.name_of(&version.doc().as_ref());
+    let list = || format!("`heirloom artifact files {name}` lists what is there");
+    let got = got.map_err(|error| Failure::from(error).hint_for(ErrorCode::NotFound, list))?;
     if filtered && got.files == 0 && got.empty_directories == 0 {
         return Err(Failure::Failed {
             code: ErrorCode::NotFound,
             message: format!("nothing in {name} matches"),
-            hint: Some(format!("`heirloom artifact files {name}` lists what is there")),
+            hint: Some(list()),
         });
     }
     announce(&app.printer, &name, args.mirror, &got);

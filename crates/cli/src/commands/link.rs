@@ -3,7 +3,7 @@
 use std::io;
 
 use heirloom_api::VersionDoc;
-use heirloom_core::{Alias, ArtifactRef, Selector};
+use heirloom_core::{Alias, ArtifactRef, ErrorCode, Selector};
 use serde::Serialize;
 
 use crate::app::App;
@@ -40,7 +40,13 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Linked, Failure> {
     let version = app.version(&args.reference).await?;
     let aliases: Vec<&str> = args.aliases.iter().map(Alias::as_str).collect();
     let project = app.project_of(&args.portfolio)?;
-    let linked = version.link(&project, args.portfolio.name().as_str(), &aliases).await?;
+    let linked = version.link(&project, args.portfolio.name().as_str(), &aliases).await.map_err(
+        |error| {
+            Failure::from(error).hint_for(ErrorCode::WrongType, || {
+                "all versions of one artifact have one type; choose another name".into()
+            })
+        },
+    )?;
     let name = app.name_of(&linked.doc().as_ref());
     app.printer.note(format!("linked {} as {name}", app.name_of(&version.doc().as_ref())));
     Ok(Linked { version: linked.doc().clone(), shown: name })

@@ -115,10 +115,17 @@ fn judge<T>(
         let tags = version(doc).map(|version| version.tags.as_slice()).unwrap_or_default();
         args.tag.iter().all(|wanted| tags.iter().any(|tag| tag.as_str() == wanted))
     };
+    let docs: Vec<(Value, T)> = docs.into_iter().map(|doc| (json(&doc), doc)).collect();
+    for (shape, _) in &docs {
+        let stranger = args.filter.as_ref().and_then(|filter| filter.stranger(shape));
+        let stranger = stranger.or_else(|| args.sort.as_ref().and_then(|key| key.stranger(shape)));
+        if let Some(field) = stranger {
+            return Err(unknown_field(field, shape));
+        }
+    }
     let mut kept: Vec<(Value, T)> = docs
         .into_iter()
-        .filter(|doc| tagged(doc))
-        .map(|doc| (json(&doc), doc))
+        .filter(|(_, doc)| tagged(doc))
         .filter(|(json, _)| args.filter.as_ref().is_none_or(|filter| filter.matches(json)))
         .collect();
     if let Some(key) = &args.sort {
@@ -126,6 +133,20 @@ fn judge<T>(
     }
     kept.truncate(args.limit.unwrap_or(usize::MAX));
     Ok(kept.into_iter().map(|(_, doc)| doc).collect())
+}
+
+/// A field that no version has would silently fit nothing.
+fn unknown_field(field: &str, shape: &Value) -> Failure {
+    let known: Vec<&str> =
+        shape.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    Failure::usage_hint(
+        format!("versions have no field `{}`", text::escaped(field)),
+        format!(
+            "facts put with `--metadata` are `metadata.{}`; other fields are {}",
+            text::escaped(field),
+            known.join(", ")
+        ),
+    )
 }
 
 #[derive(Debug, Serialize)]

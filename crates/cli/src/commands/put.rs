@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use heirloom::{Artifact, Links, PutOptions, PutPlan, PutReport, Scanned, Warning};
 use heirloom_core::{ArtifactRef, ErrorCode, Selector, Ttl};
-use heirloom_manifest::ManifestId;
+use heirloom_manifest::{LogicalPath, ManifestId};
 use serde::Serialize;
 
 use crate::app::App;
@@ -83,6 +83,12 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<(), Failure> {
     });
     let prefix =
         args.prefix.as_deref().map(|prefix| prefix.trim_end_matches('/')).filter(|p| !p.is_empty());
+    if let Some(Err(error)) = prefix.map(LogicalPath::new) {
+        return Err(Failure::usage_hint(
+            format!("--as `{}`: {error}", text::escaped(prefix.unwrap_or_default())),
+            "a path in the artifact, such as `models/best`",
+        ));
+    }
     for path in &args.paths {
         if path.as_os_str() == "-" {
             let Some(prefix) = prefix.filter(|_| args.paths.len() == 1) else {
@@ -173,6 +179,9 @@ impl About {
     }
 }
 
+const JSON_OBJECT: &str =
+    "a JSON object such as `'{\"epochs\": 3}'`, or `@` and a file that holds one";
+
 /// A JSON object given as text, or as `@` and a file.
 pub(crate) fn json_object(option: &str, given: &str) -> Result<serde_json::Value, Failure> {
     let text = match given.strip_prefix('@') {
@@ -182,11 +191,10 @@ pub(crate) fn json_object(option: &str, given: &str) -> Result<serde_json::Value
     };
     match serde_json::from_str(&text) {
         Ok(value @ serde_json::Value::Object(_)) => Ok(value),
-        Ok(_) => Err(Failure::usage(format!("{option} is not a JSON object"))),
-        Err(error) => Err(Failure::usage_hint(
-            format!("{option} is not JSON: {error}"),
-            "a JSON object such as `'{\"epochs\": 3}'`, or `@` and a file that holds one",
-        )),
+        Ok(_) => Err(Failure::usage_hint(format!("{option} is not a JSON object"), JSON_OBJECT)),
+        Err(error) => {
+            Err(Failure::usage_hint(format!("{option} is not JSON: {error}"), JSON_OBJECT))
+        }
     }
 }
 
