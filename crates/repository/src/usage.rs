@@ -57,17 +57,24 @@ fn count(
     by: UsageBy,
     only: Option<&(EntityName, ProjectName)>,
 ) -> Result<UsageReport, Failure> {
+    let projects = projects(inner, caller)?;
+    if let Some((entity, name)) = only
+        && !projects.iter().any(|project| project.entity == *entity && project.name == *name)
+    {
+        return Err(Problem::not_found("project", format_args!("{entity}/{name}")).into());
+    }
     let mut groups: Vec<Group> = Vec::new();
     let mut tally = Tally::default();
-    for project in projects(inner, caller)? {
+    for project in projects {
+        let place = place(&project);
         let before = groups.len();
         let mut seen = HashSet::new();
         if by == UsageBy::Project {
-            groups.push(Group { name: project.name.to_string(), ..Group::default() });
+            groups.push(Group { name: place.clone(), ..Group::default() });
         }
         for collection in collections(inner, &project)? {
             if by == UsageBy::Collection {
-                let name = format!("{}/{}", project.name, collection.name);
+                let name = format!("{place}/{}", collection.name);
                 groups.push(Group { name, ..Group::default() });
                 seen.clear();
             }
@@ -85,8 +92,7 @@ fn count(
                         continue;
                     };
                     if by == UsageBy::Version {
-                        let name =
-                            format!("{}/{}:{}", project.name, collection.name, membership.index);
+                        let name = format!("{place}/{}:{}", collection.name, membership.index);
                         groups.push(Group { name, ..Group::default() });
                         seen.clear();
                     }
@@ -124,6 +130,14 @@ fn count(
         stored: totals.object_bytes,
         objects: totals.objects,
     })
+}
+
+/// A project as people name it: entities other than the machine's own are said.
+fn place(project: &ProjectRow) -> String {
+    match project.entity == EntityName::local() {
+        true => project.name.to_string(),
+        false => format!("{}/{}", project.entity, project.name),
+    }
 }
 
 fn projects(inner: &Inner, caller: &Caller) -> Result<Vec<ProjectRow>, Failure> {

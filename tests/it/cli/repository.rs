@@ -34,6 +34,15 @@ fn verify_is_whole_and_du_counts() {
         projects.projects.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(),
         ["default", "p"]
     );
+
+    sandbox.ok("--project team/p put images/more.bin -n b -t t");
+    let du: Du = sandbox.json("du --by project");
+    let mut names: Vec<&str> = du.rows.iter().map(|row| row.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["default", "p", "team/p"]);
+    let du: Du = sandbox.json("du --project team/p");
+    assert_eq!(du.rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["team/p/b"]);
+    sandbox.fails(1, "du --project nope").says("project `local/nope` does not exist");
 }
 
 #[test]
