@@ -217,7 +217,33 @@ fn user_name() -> String {
     ["USER", "LOGNAME", "USERNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        .or_else(account_name)
         .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The name of the account that runs this process: what daemons, containers and
+/// cron start has no `USER`.
+#[cfg(unix)]
+fn account_name() -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    // A process owns its own entry.
+    let uid = std::fs::metadata("/proc/self").ok()?.uid();
+    account_of(&String::from_utf8_lossy(&std::fs::read("/etc/passwd").ok()?), uid)
+}
+
+#[cfg(not(unix))]
+fn account_name() -> Option<String> {
+    None
+}
+
+/// The name of a uid in the text of `/etc/passwd`.
+#[cfg(unix)]
+fn account_of(accounts: &str, uid: u32) -> Option<String> {
+    accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
 }
 
 fn host_name() -> Option<String> {
@@ -237,4 +263,17 @@ fn default_cache_dir() -> Option<PathBuf> {
 /// Error for what needs a directory of its own.
 pub(crate) fn make_dir(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).map_err(|error| Error::io("create", path, error))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::account_of;
+
+    #[test]
+    fn accounts_are_found_by_their_number() {
+        let accounts = "# comment\n\nroot:x:0:0:root:/root:/bin/sh\nbroken\nada:x:1815:1815::/:\n";
+        assert_eq!(account_of(accounts, 0).as_deref(), Some("root"));
+        assert_eq!(account_of(accounts, 1815).as_deref(), Some("ada"));
+        assert_eq!(account_of(accounts, 7), None);
+    }
 }

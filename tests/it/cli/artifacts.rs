@@ -1,6 +1,9 @@
 //! Verbs on artifacts and their versions.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use heirloom_testkit::fixtures;
+use serde_json::Value;
 
 use super::shapes::{
     Alias, Collections, Copied, Diff, Directory, Got, Line, Plan, Put, Removed, Renamed, Shown,
@@ -149,6 +152,20 @@ fn get_takes_a_part() {
 }
 
 #[test]
+fn without_a_user_in_the_environment_the_account_is_the_actor() {
+    let sandbox = Sandbox::unprivileged();
+    sandbox.write("f", "x");
+    let put = sandbox.command(["put", "f", "-n", "a", "-t", "t"]).env_remove("USER").output();
+    assert!(put.unwrap().status.success());
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap();
+    let uid = std::fs::metadata(sandbox.home()).unwrap().uid().to_string();
+    let account = accounts.lines().find(|line| line.split(':').nth(2) == Some(&uid));
+    let name = account.and_then(|line| line.split(':').next()).unwrap_or("unknown");
+    let shown: Value = sandbox.json("artifact show a");
+    assert_eq!(shown["actor"], name);
+}
+
+#[test]
 fn ls_finds_filters_and_sorts() {
     let sandbox = Sandbox::new();
     sandbox.write("m/w", "1");
@@ -182,6 +199,11 @@ fn ls_finds_filters_and_sorts() {
     assert_eq!(numbers("ls churn --tag good"), [1]);
     assert_eq!(numbers("ls churn:v0"), [0]);
     sandbox.fails(2, "ls churn --where metadata.val_acc").says("at character 17");
+    for asked in ["--where val_acc>0.9", "--sort -val_acc"] {
+        let ran = sandbox.fails(2, &format!("ls churn {asked}"));
+        ran.says("versions have no field `val_acc`").says("`metadata.val_acc`").says("created_at");
+    }
+    sandbox.ok("ls churn --where metadata.nobody_set_this!=1 --sort metadata.nobody_set_this");
 
     let text = sandbox.ok("ls churn --sort index");
     assert_eq!(
