@@ -17,8 +17,19 @@ pub(crate) fn of(error: &Error) -> Option<String> {
         Error::Collision { .. } => {
             Some("put one of them elsewhere with `--as`, in a put of its own".into())
         }
-        _ => by_code(error.code()),
+        _ => of_message(&error.to_string()).or_else(|| by_code(error.code())),
     }
+}
+
+/// Options of this command for what the layers below name in their own words.
+fn of_message(message: &str) -> Option<String> {
+    let hints = [
+        (" but a file is needed there", "`--mirror` replaces what is in the way"),
+        ("raise `max_objects`", "`--max-objects N` raises the limit"),
+        ("give the entry a name", "`--as PATH` names it"),
+    ];
+    let (_, hint) = hints.iter().find(|(part, _)| message.contains(part))?;
+    Some((*hint).to_owned())
 }
 
 fn of_problem(problem: &heirloom_api::Problem) -> Option<String> {

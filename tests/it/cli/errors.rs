@@ -70,6 +70,12 @@ fn hints_fit_what_was_asked() {
     }
     sandbox.fails(2, "put images -n a --metadata [1]").says("a JSON object such as");
     sandbox.fails(1, "artifact cp a b").says("choose another name");
+    let limit = format!("artifact add-ref file://{} -n r -t t", sandbox.path("images").display());
+    sandbox.fails(1, &format!("{limit} --max-objects 1")).says("`--max-objects N`");
+    sandbox.fails(1, "artifact add-ref foo://x/y -n r -t t --no-checksum").says("`--as PATH`");
+    sandbox.write("out/cat.png/in-the-way", "x");
+    sandbox.fails(1, "get b --root out").says("`--mirror` replaces");
+    sandbox.ok("get b --root out --mirror");
     sandbox.fails(1, "get a --prefix nope").says("heirloom artifact files a:v0");
     sandbox.fails(4, "artifact rename a b").says("choose another name");
     sandbox
