@@ -31,6 +31,9 @@ pub(crate) struct Args {
     pub(crate) check: bool,
 }
 
+/// Whether this machine can.
+pub(crate) const POSSIBLE: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const CFLAGS: &str = "CFLAGS_x86_64_unknown_linux_gnu";
 
@@ -52,7 +55,7 @@ const DOC: &str = "share/doc/heirloom";
 const QUICKSTART: &str = "docs/guide/quickstart.md";
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<Verdict> {
-    if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+    if !POSSIBLE {
         bail!("`dist` runs what it built, so it needs Linux on x86-64");
     }
     let out = args.out.clone().unwrap_or_else(|| workspace.target.join("dist"));
