@@ -23,6 +23,7 @@ mod exit;
 mod filter;
 mod help;
 mod hints;
+mod memory;
 mod printer;
 mod progress;
 mod reference;
@@ -40,6 +41,7 @@ use printer::Printer;
 /// 0 done, 1 failed, 2 usage, 3 damage found, 4 conflict, 70 a bug. `run exec`
 /// answers its command's.
 pub fn main() -> ExitCode {
+    memory::share_one_arena();
     exit::report_panics();
     let outcome = std::panic::catch_unwind(run);
     outcome.unwrap_or(ExitCode::from(exit::BUG))

@@ -24,7 +24,7 @@ use crate::{Inner, access, docs, write};
 
 /// Blobs claimed at once. Large, because a catalog looks up a sorted batch that
 /// is a fair part of its table by scanning rather than one by one.
-const CLAIM_BATCH: usize = 131_072;
+const CLAIM_BATCH: usize = 65_536;
 
 /// Lost races for a number after which a commit gives up. Each lost race is
 /// another commit's success.
