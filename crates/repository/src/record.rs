@@ -373,6 +373,19 @@ mod tests {
         assert_eq!(VersionRecord::decode(&record.encode()), Ok(record));
     }
 
+    /// The vector of `docs/format.md` §6 is this sample.
+    #[test]
+    fn the_format_page_shows_these_bytes() {
+        let page = include_str!("../../../docs/format.md");
+        let (_, section) = page.split_once("## 6. Version records").unwrap();
+        let (_, vector) = section.split_once("```text record\n").unwrap();
+        let (vector, _) = vector.split_once("```").unwrap();
+        let shown: String = vector.split_whitespace().collect();
+        let bytes = sample().encode();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(shown, hex, "BLAKE3 {}", BlobId::of(&bytes));
+    }
+
     #[test]
     fn every_cut_and_every_surplus_is_refused() {
         let bytes = sample().encode();
