@@ -2,6 +2,7 @@
 
 mod crash;
 mod files;
+mod large;
 mod many;
 mod references;
 mod space;
