@@ -242,7 +242,7 @@ async fn lineage(repository: &Repository, any: VersionId) {
         }
     }
     fill(&catalog, edits);
-    for (what, start) in [("300,000", 150_000), ("at most 1,000", 99_999)] {
+    for (what, start) in [("300,000", 150_000), ("at most 1,000", 99_999), ("the same", 99_999)] {
         let query = LineageQuery { start: version(start), towards: Towards::Up, depth: None };
         let clock = Clock::start();
         let answer = backend.lineage(query).await.unwrap();
