@@ -115,6 +115,22 @@ pub(crate) fn send(uploader: &mut dyn Uploader, contents: &[&[u8]], nodes: &Memo
     uploader.flush().unwrap();
 }
 
+/// Sends files and their tree under a draft; what is left is to commit.
+pub(crate) async fn sent(
+    backend: &RepositoryBackend,
+    project: &ProjectRef,
+    collection: &str,
+    files: &[(&str, &[u8])],
+    run: Option<RunId>,
+) -> Commit {
+    let (root, nodes) = tree(files);
+    let draft = begin(backend, project, collection).await;
+    let mut uploader = backend.uploader(draft).await.unwrap();
+    let contents: Vec<&[u8]> = files.iter().map(|(_, bytes)| *bytes).collect();
+    send(&mut *uploader, &contents, &nodes);
+    Commit { draft: Some(draft), run, ..commit_of(project, collection, root) }
+}
+
 pub(crate) async fn log(
     backend: &RepositoryBackend,
     project: &ProjectRef,
@@ -122,12 +138,7 @@ pub(crate) async fn log(
     files: &[(&str, &[u8])],
     run: Option<RunId>,
 ) -> Committed {
-    let (root, nodes) = tree(files);
-    let draft = begin(backend, project, collection).await;
-    let mut uploader = backend.uploader(draft).await.unwrap();
-    let contents: Vec<&[u8]> = files.iter().map(|(_, bytes)| *bytes).collect();
-    send(&mut *uploader, &contents, &nodes);
-    let commit = Commit { draft: Some(draft), run, ..commit_of(project, collection, root) };
+    let commit = sent(backend, project, collection, files, run).await;
     backend.commit(commit).await.unwrap().unwrap()
 }
 

@@ -1,15 +1,13 @@
 //! The operations end to end.
 
 use heirloom_api::{
-    Backend, BlobKind, Commit, Committed, Delete, Expected, ListVersions, ProjectRef, StartRun,
-    UpdateCollection, UsageBy,
+    Backend, BlobKind, Commit, Committed, Delete, Expected, LineageNode, LineageQuery,
+    ListVersions, ProjectRef, StartRun, Towards, UpdateCollection, UsageBy,
 };
-use heirloom_api::{LineageNode, LineageQuery, Towards};
 use heirloom_core::{
     Alias, Caller, EntityName, ErrorCode, Grant, ProjectName, Provenance, Role, RunId, VersionIndex,
 };
-use heirloom_manifest::Discard;
-use heirloom_manifest::{BlobId, TreeBuilder};
+use heirloom_manifest::{BlobId, Discard, TreeBuilder};
 use heirloom_repository::RepositoryBackend;
 
 use crate::support::*;
@@ -21,12 +19,7 @@ async fn log_twice(
     files: &[(&str, &[u8])],
     run: Option<RunId>,
 ) -> Committed {
-    let (root, nodes) = tree(files);
-    let draft = begin(backend, project, collection).await;
-    let mut uploader = backend.uploader(draft).await.unwrap();
-    let contents: Vec<&[u8]> = files.iter().map(|(_, bytes)| *bytes).collect();
-    send(&mut *uploader, &contents, &nodes);
-    let commit = Commit { draft: Some(draft), run, ..commit_of(project, collection, root) };
+    let commit = sent(backend, project, collection, files, run).await;
     let done = backend.commit(commit.clone()).await.unwrap().unwrap();
     // A lost reply: the same key answers the same, though the draft is gone.
     assert_eq!(backend.commit(commit).await.unwrap().unwrap(), done);
