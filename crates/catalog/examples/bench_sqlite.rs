@@ -211,6 +211,7 @@ fn fill_edges(catalog: &SqliteCatalog) {
             kind: CollectionKind::Sequence,
             description: None,
             ttl: Ttl::Inherit,
+            retention: None,
             next_index: VersionIndex::ZERO,
             last_record: None,
             created_at: at,

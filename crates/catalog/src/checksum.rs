@@ -33,6 +33,17 @@ pub(crate) fn collection(row: &CollectionRow) -> Checksum {
     fold.optional(row.deleted_at, |fold, at| {
         fold.time(at);
     });
+    // Rows of format 1 have none, and keep their checksum.
+    if let Some(retention) = row.retention {
+        fold.optional(retention.keep_last, |fold, count| {
+            fold.unsigned(count);
+        });
+        fold.optional(retention.younger_than, |fold, seconds| {
+            fold.unsigned(seconds);
+        });
+        fold.int(retention.aliased.into()).int(retention.tagged.into());
+        fold.int(retention.used.into());
+    }
     fold.finish()
 }
 

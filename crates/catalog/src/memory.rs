@@ -6,16 +6,17 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use heirloom_core::{
-    Alias, ArtifactName, CollectionId, DraftId, EntityName, ProjectId, ProjectName, RunId, RunName,
-    Scope, Tag, Timestamp, VersionId, VersionIndex,
+    Alias, ArtifactName, CollectionId, DraftId, EntityName, PartSetId, ProjectId, ProjectName,
+    RunId, RunName, Scope, Tag, Timestamp, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, ManifestId};
 use heirloom_store::ObjectKey;
 
 use crate::error::CatalogError;
 use crate::row::{
-    AliasRow, CollectionRow, DraftRow, EdgeKind, EdgeRow, EventRow, Location, MembershipRow,
-    ObjectRow, ObjectState, OperationRow, ProjectRow, RunRow, VersionRow,
+    AliasRow, CollectionRow, DraftRow, EdgeKind, EdgeRow, EventRow, JournalRow, Location,
+    MembershipRow, ObjectNumber, ObjectRow, OperationRow, PartRow, PartSetRow, PlacedBlob,
+    ProjectRow, Root, RunRow, VersionRow, VersionState,
 };
 use crate::view::{Catalog, Edit, Order, Result, Totals, View};
 
@@ -88,6 +89,9 @@ struct State {
     leases: Set<(DraftId, ObjectKey)>,
     /// By the object's number of registration, which decides among equals.
     locations: Table<(Scope, BlobId, u64), Location>,
+    journal: Table<(ProjectId, u64), JournalRow>,
+    part_sets: Table<PartSetId, PartSetRow>,
+    parts: Table<(PartSetId, u64), PartRow>,
     epoch: u64,
 }
 
@@ -227,6 +231,61 @@ impl State {
                     Arc::make_mut(&mut self.leases).retain(|(_, object)| *object != key);
                     Arc::make_mut(&mut self.locations).retain(|at, _| at.2 != number);
                 }
+                Ok(())
+            }
+            Edit::DropLocations(key) => {
+                if let Some((number, _)) = self.objects.get(&key) {
+                    Arc::make_mut(&mut self.locations).retain(|at, _| at.2 != *number);
+                }
+                Ok(())
+            }
+            Edit::DropLocation { scope, blob, object } => {
+                if let Some((number, _)) = self.objects.get(&object) {
+                    Arc::make_mut(&mut self.locations).remove(&(scope, blob, *number));
+                }
+                Ok(())
+            }
+            Edit::PutPartSet(row) => {
+                need(self.projects.contains_key(&row.project), "project")?;
+                let taken = self.part_set(row.project, &row.name, &row.distributed_id)?;
+                if taken.is_some_and(|taken| taken.id != row.id) {
+                    return Err(conflict(format!(
+                        "a set of parts {:?} exists",
+                        row.distributed_id
+                    )));
+                }
+                Arc::make_mut(&mut self.part_sets).insert(row.id, row);
+                Ok(())
+            }
+            Edit::DropParts(set) => {
+                Arc::make_mut(&mut self.parts).retain(|(of, _), _| *of != set);
+                Ok(())
+            }
+            Edit::DropPartSet(set) => {
+                Arc::make_mut(&mut self.parts).retain(|(of, _), _| *of != set);
+                Arc::make_mut(&mut self.part_sets).remove(&set);
+                Ok(())
+            }
+            Edit::AddPart(row) => {
+                need(self.part_sets.contains_key(&row.set), "set of parts")?;
+                let key = (row.set, row.seq);
+                if self.parts.contains_key(&key) || self.part_by_key(row.set, &row.key)?.is_some() {
+                    return Err(conflict(format!("part {} exists", row.seq)));
+                }
+                Arc::make_mut(&mut self.parts).insert(key, row);
+                Ok(())
+            }
+            Edit::AddJournal(row) => {
+                need(self.projects.contains_key(&row.project), "project")?;
+                let key = (row.project, row.last);
+                if self.journal.contains_key(&key) {
+                    return Err(conflict(format!("a journal piece up to {} exists", row.last)));
+                }
+                Arc::make_mut(&mut self.journal).insert(key, row);
+                Ok(())
+            }
+            Edit::DropOperations { before } => {
+                Arc::make_mut(&mut self.operations).retain(|_, row| row.at >= before);
                 Ok(())
             }
             Edit::SetEpoch(epoch) => {
@@ -438,10 +497,45 @@ impl View for State {
             .versions
             .range((from, Unbounded))
             .map(|(_, row)| row)
-            .filter(|row| row.state != crate::row::VersionState::Purged)
+            .filter(|row| row.state != VersionState::Purged)
             .take(limit)
             .cloned()
             .collect())
+    }
+
+    fn each_root(&self, visit: &mut dyn FnMut(Root)) -> Result<()> {
+        for row in self.versions.values() {
+            let deleted_at = match row.state {
+                VersionState::Committed => None,
+                VersionState::Deleted { at, .. } => Some(at),
+                VersionState::Purged => continue,
+            };
+            let collection = self.collections.get(&row.collection).ok_or_else(|| {
+                CatalogError::Damaged { what: format!("version {} is in no collection", row.id) }
+            })?;
+            visit(Root {
+                scope: Scope(collection.project),
+                version: row.id,
+                root: row.root,
+                record: row.record,
+                attachments: row.attachments.clone(),
+                deleted_at,
+            });
+        }
+        Ok(())
+    }
+
+    fn purgeable(&self, now: Timestamp, limit: usize) -> Result<Vec<VersionRow>> {
+        let due = |row: &VersionRow| match row.state {
+            VersionState::Deleted { purge_after, .. } if purge_after <= now => {
+                Some((purge_after, row.id))
+            }
+            _ => None,
+        };
+        let mut rows: Vec<&VersionRow> =
+            self.versions.values().filter(|row| due(row).is_some()).collect();
+        rows.sort_by_key(|row| due(row));
+        Ok(rows.into_iter().take(limit).cloned().collect())
     }
 
     fn alias(&self, collection: CollectionId, alias: &Alias) -> Result<Option<AliasRow>> {
@@ -560,6 +654,61 @@ impl View for State {
         Ok(self.drafts.range((from, Unbounded)).take(limit).map(|(_, row)| row.clone()).collect())
     }
 
+    fn project_events(
+        &self,
+        project: ProjectId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<EventRow>> {
+        let of = |row: &&EventRow| {
+            self.collections.get(&row.collection).is_some_and(|row| row.project == project)
+        };
+        let rows = self.events.range((Excluded(after), Unbounded)).map(|(_, row)| row);
+        Ok(rows.filter(of).take(limit).cloned().collect())
+    }
+
+    fn journal(&self, project: ProjectId) -> Result<Vec<JournalRow>> {
+        let rows = self.journal.range((project, 0)..=(project, u64::MAX));
+        Ok(rows.map(|(_, row)| *row).collect())
+    }
+
+    fn part_set(
+        &self,
+        project: ProjectId,
+        name: &ArtifactName,
+        distributed_id: &str,
+    ) -> Result<Option<PartSetRow>> {
+        let same = |row: &&PartSetRow| {
+            row.project == project && row.name == *name && row.distributed_id == distributed_id
+        };
+        Ok(self.part_sets.values().find(same).cloned())
+    }
+
+    fn part_set_by_id(&self, id: PartSetId) -> Result<Option<PartSetRow>> {
+        Ok(self.part_sets.get(&id).cloned())
+    }
+
+    fn part_sets(&self, after: Option<PartSetId>, limit: usize) -> Result<Vec<PartSetRow>> {
+        let from = after.map_or(Unbounded, Excluded);
+        let rows = self.part_sets.range((from, Unbounded)).take(limit);
+        Ok(rows.map(|(_, row)| row.clone()).collect())
+    }
+
+    fn parts(&self, set: PartSetId, after: Option<u64>, limit: usize) -> Result<Vec<PartRow>> {
+        let from = after.map_or(Included((set, 0)), |seq| Excluded((set, seq)));
+        let rows = self.parts.range((from, Included((set, u64::MAX)))).take(limit);
+        Ok(rows.map(|(_, row)| row.clone()).collect())
+    }
+
+    fn last_part(&self, set: PartSetId) -> Result<Option<PartRow>> {
+        Ok(self.parts.range((set, 0)..=(set, u64::MAX)).next_back().map(|(_, row)| row.clone()))
+    }
+
+    fn part_by_key(&self, set: PartSetId, key: &str) -> Result<Option<PartRow>> {
+        let mut rows = self.parts.range((set, 0)..=(set, u64::MAX)).map(|(_, row)| row);
+        Ok(rows.find(|row| row.key == key).cloned())
+    }
+
     fn object(&self, key: &ObjectKey) -> Result<Option<ObjectRow>> {
         Ok(self.objects.get(key).map(|(_, row)| row.clone()))
     }
@@ -568,6 +717,52 @@ impl View for State {
         let from = after.map_or(Unbounded, |key| Excluded(*key));
         let rows = self.objects.range((from, Unbounded)).take(limit);
         Ok(rows.map(|(_, (_, row))| row.clone()).collect())
+    }
+
+    fn each_object(&self, visit: &mut dyn FnMut(ObjectNumber, ObjectRow)) -> Result<()> {
+        for (number, row) in self.objects.values() {
+            visit(ObjectNumber(*number), row.clone());
+        }
+        Ok(())
+    }
+
+    fn is_leased(&self, object: &ObjectKey) -> Result<bool> {
+        Ok(self.leases.iter().any(|(_, leased)| leased == object))
+    }
+
+    fn each_leased(&self, visit: &mut dyn FnMut(ObjectNumber)) -> Result<()> {
+        let keys: BTreeSet<ObjectKey> = self.leases.iter().map(|(_, key)| *key).collect();
+        let numbers = keys.iter().filter_map(|key| self.objects.get(key));
+        numbers.for_each(|(number, _)| visit(ObjectNumber(*number)));
+        Ok(())
+    }
+
+    fn placed_blobs(
+        &self,
+        after: Option<(Scope, BlobId)>,
+        limit: usize,
+        visit: &mut dyn FnMut(PlacedBlob),
+    ) -> Result<Option<(Scope, BlobId)>> {
+        let from = match after {
+            Some((scope, blob)) => Excluded((scope, blob, u64::MAX)),
+            None => Unbounded,
+        };
+        let mut last = None;
+        let rows = self.locations.range((from, Unbounded));
+        for (seen, ((scope, blob, number), at)) in rows.enumerate() {
+            if seen >= limit && last != Some((*scope, *blob)) {
+                return Ok(last);
+            }
+            last = Some((*scope, *blob));
+            visit(PlacedBlob {
+                scope: *scope,
+                blob: *blob,
+                object: ObjectNumber(*number),
+                stored: at.stored,
+                raw: at.raw,
+            });
+        }
+        Ok(None)
     }
 
     fn leases(&self, draft: DraftId) -> Result<Vec<ObjectKey>> {
@@ -579,11 +774,10 @@ impl View for State {
             self.locations_of(scope, blob)
                 .filter_map(|(number, location)| {
                     let (_, object) = self.objects.get(&location.object)?;
-                    let usable = object.state.is_usable();
-                    usable.then_some((object.state != ObjectState::Live, number, *location))
+                    object.state.is_usable().then_some((number, *location))
                 })
-                .min_by_key(|(condemned, number, _)| (*condemned, *number))
-                .map(|(_, _, location)| location)
+                .max_by_key(|(number, _)| *number)
+                .map(|(_, location)| location)
         };
         Ok(blobs.iter().map(one).collect())
     }

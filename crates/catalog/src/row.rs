@@ -2,8 +2,9 @@
 //! write [`Edit`](crate::Edit)s; the databases only store them.
 
 use heirloom_core::{
-    Alias, ArtifactName, ArtifactType, CollectionId, DraftId, EntityName, ProjectId, ProjectName,
-    Provenance, RunId, RunName, RunState, Tag, Timestamp, Ttl, VersionId, VersionIndex,
+    Alias, ArtifactName, ArtifactType, CollectionId, DraftId, EntityName, OnConflict, PartSetId,
+    ProjectId, ProjectName, Provenance, Retention, RunId, RunName, RunState, Scope, Tag, Timestamp,
+    Ttl, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, ManifestId, NodeId};
 use heirloom_store::ObjectKey;
@@ -49,6 +50,8 @@ pub struct CollectionRow {
     pub description: Option<String>,
     /// Default lifetime of versions.
     pub ttl: Ttl,
+    /// Which versions stay when retention is applied; `None` keeps all.
+    pub retention: Option<Retention>,
     /// The number that the next commit or link gets; never goes back.
     pub next_index: VersionIndex,
     /// Record of the newest commit, whatever became of that version: the
@@ -231,11 +234,13 @@ pub enum EventKind {
     Restored,
     /// A deleted version can no longer be restored.
     Purged,
+    /// A version was brought from another repository.
+    Imported,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Committed,
         Self::Unchanged,
         Self::AliasSet,
@@ -250,6 +255,7 @@ impl EventKind {
         Self::Deleted,
         Self::Restored,
         Self::Purged,
+        Self::Imported,
     ];
 
     /// The word used in databases and JSON.
@@ -269,6 +275,7 @@ impl EventKind {
             Self::Deleted => "deleted",
             Self::Restored => "restored",
             Self::Purged => "purged",
+            Self::Imported => "imported",
         }
     }
 
@@ -317,6 +324,117 @@ pub struct DraftRow {
     pub created_at: Timestamp,
     /// Epoch at which it was begun.
     pub epoch: u64,
+}
+
+/// Whether parts can still be added to a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PartSetState {
+    /// Parts are welcome; their content stays.
+    Open,
+    /// Nobody finished it in time: its parts are gone, the row tells of it.
+    Expired {
+        /// When that was found.
+        at: Timestamp,
+    },
+}
+
+/// Parts that many writers bring under one id, to be finished as one version.
+/// Unique by (project, name, id).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartSetRow {
+    /// Random identity; another set under the same id has another.
+    pub id: PartSetId,
+    /// The project.
+    pub project: ProjectId,
+    /// Name of the collection that it is meant for.
+    pub name: ArtifactName,
+    /// The id that the writers agreed on.
+    pub distributed_id: String,
+    /// The collection's type.
+    pub artifact_type: ArtifactType,
+    /// What counts when parts differ at one path.
+    pub on_conflict: OnConflict,
+    /// State.
+    pub state: PartSetState,
+    /// When its first part came.
+    pub created_at: Timestamp,
+    /// When its last part came.
+    pub touched_at: Timestamp,
+    /// Who brought the first part.
+    pub actor: String,
+}
+
+/// One writer's part; unique by (set, seq) and by (set, key).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartRow {
+    /// The set.
+    pub set: PartSetId,
+    /// Order of arrival in the set, from 0.
+    pub seq: u64,
+    /// Key of idempotency, made unique per actor by the caller.
+    pub key: String,
+    /// Root of the part's manifest tree.
+    pub root: NodeId,
+    /// Number of entries.
+    pub entries: u64,
+    /// Sum of the entries' sizes in bytes.
+    pub size: u64,
+    /// The run that brought it.
+    pub run: Option<RunId>,
+    /// Who brought it.
+    pub actor: String,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// A piece of a project's journal that lies sealed in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalRow {
+    /// The project.
+    pub project: ProjectId,
+    /// First event in it.
+    pub first: u64,
+    /// Last event in it.
+    pub last: u64,
+    /// The piece, a blob of the project.
+    pub blob: BlobId,
+}
+
+/// What keeps content alive: a version, as far as gc has to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Root {
+    /// Where its blobs are.
+    pub scope: Scope,
+    /// The version.
+    pub version: VersionId,
+    /// Its tree.
+    pub root: NodeId,
+    /// Its record.
+    pub record: BlobId,
+    /// Blobs beside the tree.
+    pub attachments: Vec<BlobId>,
+    /// When it was deleted, if it is restorable.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// Short number of an object in one catalog; of several objects that hold a
+/// blob, the one with the highest is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectNumber(pub u64);
+
+/// A location as a walk over all of them gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlacedBlob {
+    /// The scope.
+    pub scope: Scope,
+    /// The blob.
+    pub blob: BlobId,
+    /// The object.
+    pub object: ObjectNumber,
+    /// Bytes in the object.
+    pub stored: u64,
+    /// Bytes of the blob.
+    pub raw: u64,
 }
 
 /// State of a stored object.

@@ -14,6 +14,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod view;
+mod walks;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};

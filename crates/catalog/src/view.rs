@@ -1,16 +1,17 @@
 //! The trait: one snapshot to read, and edits to apply.
 
 use heirloom_core::{
-    Alias, ArtifactName, CollectionId, DraftId, EntityName, ProjectId, ProjectName, RunId, RunName,
-    Scope, Tag, Timestamp, VersionId, VersionIndex,
+    Alias, ArtifactName, CollectionId, DraftId, EntityName, PartSetId, ProjectId, ProjectName,
+    RunId, RunName, Scope, Tag, Timestamp, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, ManifestId};
 use heirloom_store::ObjectKey;
 
 use crate::error::CatalogError;
 use crate::row::{
-    AliasRow, CollectionRow, DraftRow, EdgeKind, EdgeRow, EventRow, Location, MembershipRow,
-    ObjectRow, ObjectState, OperationRow, ProjectRow, RunRow, VersionRow, VersionState,
+    AliasRow, CollectionRow, DraftRow, EdgeKind, EdgeRow, EventRow, JournalRow, Location,
+    MembershipRow, ObjectNumber, ObjectRow, ObjectState, OperationRow, PartRow, PartSetRow,
+    PlacedBlob, ProjectRow, Root, RunRow, VersionRow, VersionState,
 };
 
 /// Result of a catalog's own work.
@@ -97,6 +98,11 @@ pub trait View {
     ) -> Result<Vec<MembershipRow>>;
     /// All versions of a state other than `Purged`, ascending by id, after the given id: for gc, verify, whence.
     fn all_versions(&self, after: Option<VersionId>, limit: usize) -> Result<Vec<VersionRow>>;
+    /// Every committed or restorable version, in any order, as far as gc needs it.
+    fn each_root(&self, visit: &mut dyn FnMut(Root)) -> Result<()>;
+    /// Deleted versions whose undo window ended at that time or before; at most
+    /// `limit`, those longest past it first.
+    fn purgeable(&self, now: Timestamp, limit: usize) -> Result<Vec<VersionRow>>;
 
     // Aliases and tags.
     fn alias(&self, collection: CollectionId, alias: &Alias) -> Result<Option<AliasRow>>;
@@ -143,16 +149,54 @@ pub trait View {
     fn operation(&self, key: &str) -> Result<Option<OperationRow>>;
     fn draft(&self, id: DraftId) -> Result<Option<DraftRow>>;
     fn drafts(&self, after: Option<DraftId>, limit: usize) -> Result<Vec<DraftRow>>;
+    /// Events of a project's collections, oldest first, after the given one.
+    fn project_events(&self, project: ProjectId, after: u64, limit: usize)
+    -> Result<Vec<EventRow>>;
+    /// Sealed pieces of a project's journal, oldest first.
+    fn journal(&self, project: ProjectId) -> Result<Vec<JournalRow>>;
+
+    // Parts.
+    fn part_set(
+        &self,
+        project: ProjectId,
+        name: &ArtifactName,
+        distributed_id: &str,
+    ) -> Result<Option<PartSetRow>>;
+    fn part_set_by_id(&self, id: PartSetId) -> Result<Option<PartSetRow>>;
+    /// Sets of all projects, ascending by id, after the given id.
+    fn part_sets(&self, after: Option<PartSetId>, limit: usize) -> Result<Vec<PartSetRow>>;
+    /// Parts of a set in order of arrival, after the given number.
+    fn parts(&self, set: PartSetId, after: Option<u64>, limit: usize) -> Result<Vec<PartRow>>;
+    /// The last part of a set.
+    fn last_part(&self, set: PartSetId) -> Result<Option<PartRow>>;
+    fn part_by_key(&self, set: PartSetId, key: &str) -> Result<Option<PartRow>>;
 
     // Objects and locations.
     fn object(&self, key: &ObjectKey) -> Result<Option<ObjectRow>>;
     /// Ascending by key, after the given key.
     fn objects(&self, after: Option<&ObjectKey>, limit: usize) -> Result<Vec<ObjectRow>>;
+    /// All objects with their numbers, in any order.
+    fn each_object(&self, visit: &mut dyn FnMut(ObjectNumber, ObjectRow)) -> Result<()>;
     /// Keys of the objects that a draft has under lease.
     fn leases(&self, draft: DraftId) -> Result<Vec<ObjectKey>>;
+    /// Whether any draft has the object under lease.
+    fn is_leased(&self, object: &ObjectKey) -> Result<bool>;
+    /// Every object that any draft has under lease, each once.
+    fn each_leased(&self, visit: &mut dyn FnMut(ObjectNumber)) -> Result<()>;
+    /// Locations ascending by (scope, blob, object), of blobs after the given one:
+    /// at least `limit` unless there are no more, and never only some of one
+    /// blob's. Answers the last blob when there may be more.
+    fn placed_blobs(
+        &self,
+        after: Option<(Scope, BlobId)>,
+        limit: usize,
+        visit: &mut dyn FnMut(PlacedBlob),
+    ) -> Result<Option<(Scope, BlobId)>>;
     /// One location per blob in a live or condemned (not deleting) object, in
-    /// the order asked; `None` for what is missing in this scope. Callers pass
-    /// thousands at a time, preferably sorted.
+    /// the order asked; `None` for what is missing in this scope. Of several
+    /// objects that hold it, the one registered last, whatever their states:
+    /// collectors depend on that (`docs/adr/0005-gc.md`). Callers pass thousands
+    /// at a time, preferably sorted.
     fn locate(&self, scope: Scope, blobs: &[BlobId]) -> Result<Vec<Option<Location>>>;
     /// Every location of one blob, in any scope: for whence, verify and repair only.
     fn locations_anywhere(&self, blob: &BlobId) -> Result<Vec<(Scope, Location)>>;
@@ -235,6 +279,28 @@ pub enum Edit {
     },
     /// Drops one object's rows: locations, leases, the object.
     DropObject(ObjectKey),
+    /// Drops all locations in one object; the object stays.
+    DropLocations(ObjectKey),
+    /// Drops one location.
+    DropLocation {
+        scope: Scope,
+        blob: BlobId,
+        object: ObjectKey,
+    },
+    /// Insert or replace by id; another set of the same (project, name,
+    /// distributed id) is a conflict.
+    PutPartSet(PartSetRow),
+    /// Removes a set's parts.
+    DropParts(PartSetId),
+    /// Removes a set and its parts.
+    DropPartSet(PartSetId),
+    /// Insert; an existing (set, seq) or (set, key) is a conflict.
+    AddPart(PartRow),
+    AddJournal(JournalRow),
+    /// Removes the answers of operations that were done before.
+    DropOperations {
+        before: Timestamp,
+    },
     SetEpoch(u64),
 }
 

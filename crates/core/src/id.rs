@@ -59,6 +59,10 @@ random_id! {
     /// A version being built.
     DraftId
 }
+random_id! {
+    /// Parts that many writers bring to one version.
+    PartSetId
+}
 
 macro_rules! row_id {
     ($(#[$doc:meta])* $name:ident) => {

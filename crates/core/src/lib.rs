@@ -20,6 +20,7 @@ mod caller;
 mod code;
 mod id;
 mod name;
+mod policy;
 mod reference;
 mod run;
 mod time;
@@ -27,12 +28,13 @@ mod time;
 pub use caller::{Authority, Caller, Grant, Role};
 pub use code::ErrorCode;
 pub use id::{
-    CollectionId, DraftId, IdempotencyKey, KeyError, ProjectId, RunId, Scope, VersionId,
+    CollectionId, DraftId, IdempotencyKey, KeyError, PartSetId, ProjectId, RunId, Scope, VersionId,
     VersionIndex,
 };
 pub use name::{
     Alias, ArtifactName, ArtifactType, EntityName, NameError, ProjectName, RunName, Tag,
 };
+pub use policy::{OnConflict, Retention};
 pub use reference::{ArtifactRef, RefError, Selector};
 pub use run::{Provenance, RunState};
 pub use time::{Timestamp, Ttl, TtlError, parse_duration};

@@ -185,6 +185,7 @@ async fn lineage(repository: &Repository, any: VersionId) {
             kind: CollectionKind::Sequence,
             description: None,
             ttl: Ttl::Inherit,
+            retention: None,
             next_index: VersionIndex::new(RUNS),
             last_record: None,
             created_at: at,

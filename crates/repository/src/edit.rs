@@ -617,7 +617,8 @@ fn record_locations(
         let mut edits = Vec::new();
         for (key, blobs) in &by_object {
             let object = view.object(key)?.ok_or_else(|| crate::read::missing(&blobs[0].0))?;
-            let request = rules::Publish { scope: target, draft, object, blobs };
+            // It has a row that can be used, so nobody removes it before this is written.
+            let request = rules::Publish { scope: target, draft, object, blobs, present: true };
             edits.extend(rules::publish(view, &request)?.edits);
         }
         Ok(Decision { edits, answer: () })

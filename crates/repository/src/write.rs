@@ -252,8 +252,11 @@ fn publish(
     object: ObjectRow,
     blobs: &[(BlobId, Location)],
 ) -> Result<(), Failure> {
-    let request = Publish { scope, draft, object, blobs };
+    let (key, size) = (object.key, object.size);
     inner.catalog.transact(|view| {
+        // Under the lock of writers, which a collector holds to remove it.
+        let present = inner.store.stat(&key)?.is_some_and(|info| info.size == size);
+        let request = Publish { scope, draft, object: object.clone(), blobs, present };
         rules::publish(view, &request).map(rules::Decision::into_parts).map_err(Failure::from)
     })
 }

@@ -2,8 +2,8 @@
 //! to its commit.
 
 use heirloom_core::{
-    ArtifactName, ArtifactType, CollectionId, DraftId, EntityName, ProjectName, Provenance,
-    RunState, Scope, Tag, Ttl, VersionId, VersionIndex,
+    ArtifactName, ArtifactType, CollectionId, DraftId, EntityName, ErrorCode, ProjectName,
+    Provenance, RunState, Scope, Tag, Ttl, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, ManifestId};
 
@@ -21,7 +21,7 @@ suite![
     one_key_one_effect,
     claims_lease_and_revive,
     possession_is_per_project,
-    objects_being_deleted_are_not_published_over,
+    an_object_is_published_as_long_as_it_is_there,
     runs_start_change_and_end,
 ];
 
@@ -252,7 +252,7 @@ fn possession_is_per_project(factory: Factory<'_>) {
     assert_eq!(world.read(|view| view.totals()).objects, 1);
 }
 
-fn objects_being_deleted_are_not_published_over(factory: Factory<'_>) {
+fn an_object_is_published_as_long_as_it_is_there(factory: Factory<'_>) {
     let world = World::new(factory());
     let p = world.project("p");
     let draft = world.draft(p, "animals", Some("dataset")).unwrap();
@@ -260,10 +260,13 @@ fn objects_being_deleted_are_not_published_over(factory: Factory<'_>) {
     let (object, _) = whole(blob(1));
     let dying = ObjectRow { state: ObjectState::Deleting, ..object.clone() };
     world.edit(vec![Edit::PutObject(dying)]).unwrap();
-    let refused = world.publish(p, draft, blob(1)).unwrap_err();
-    assert!(matches!(refused, Refusal::BeingDeleted { .. }) && refused.is_retryable());
-    world.edit(vec![Edit::DropObject(object.key)]).unwrap();
+    let refused = world.publish_absent(p, draft, blob(1)).unwrap_err();
+    assert!(matches!(refused, Refusal::Vanished { .. }) && refused.is_retryable());
+    assert_eq!(refused.code(), ErrorCode::Fenced);
+    // As long as the store has it, nobody has removed it, and nobody will.
     world.publish(p, draft, blob(1)).unwrap();
+    let revived = world.read(|view| view.object(&object.key)).unwrap();
+    assert_eq!(revived.state, ObjectState::Live);
     assert!(world.read(|view| view.locate(Scope(p), &[blob(1)]))[0].is_some());
 }
 

@@ -179,8 +179,29 @@ impl World {
 
     /// Publishes one blob as a whole object.
     pub fn publish(&self, project: ProjectId, draft: DraftId, blob: BlobId) -> Result<(), Refusal> {
+        self.publish_if(project, draft, blob, true)
+    }
+
+    /// Publishes an object that the store lost again meanwhile.
+    pub fn publish_absent(
+        &self,
+        project: ProjectId,
+        draft: DraftId,
+        blob: BlobId,
+    ) -> Result<(), Refusal> {
+        self.publish_if(project, draft, blob, false)
+    }
+
+    fn publish_if(
+        &self,
+        project: ProjectId,
+        draft: DraftId,
+        blob: BlobId,
+        present: bool,
+    ) -> Result<(), Refusal> {
         let (object, location) = whole(blob);
-        let request = Publish { scope: Scope(project), draft, object, blobs: &[(blob, location)] };
+        let blobs = &[(blob, location)];
+        let request = Publish { scope: Scope(project), draft, object, blobs, present };
         self.apply(|view| rules::publish(view, &request))
     }
 

@@ -274,6 +274,7 @@ fn new_collection(
             kind: CollectionKind::Sequence,
             description: None,
             ttl: Ttl::Inherit,
+            retention: None,
             next_index: VersionIndex::ZERO,
             last_record: None,
             created_at: request.by.at,

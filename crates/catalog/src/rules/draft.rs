@@ -69,6 +69,10 @@ pub struct Publish<'a> {
     pub object: ObjectRow,
     /// The blobs in it; each location's `object` is this object.
     pub blobs: &'a [(BlobId, Location)],
+    /// Whether the store has the object, in its full length: asked within the
+    /// transaction that this is decided in, so that no collector can remove it
+    /// between the look and the row (`docs/adr/0005-gc.md`).
+    pub present: bool,
 }
 
 /// Begins a draft. The type is checked here, so that a wrong one is known
@@ -182,18 +186,19 @@ pub fn claim(view: &dyn View, request: &Claim<'_>) -> Result<Decision<Claimed>, 
 }
 
 /// Registers a stored object and its blobs under the scope, and leases it for
-/// the draft. Publishing it again changes nothing that matters.
+/// the draft. Publishing it again changes nothing that matters. An object that a
+/// collector has given up is used again: it is there, and nobody removes it
+/// without a look at this row.
 ///
 /// # Errors
-/// [`Refusal::Fenced`]; [`Refusal::BeingDeleted`] while gc deletes an object of
-/// that key: its bytes may vanish under the new row.
+/// [`Refusal::Fenced`]; [`Refusal::Vanished`] when the store has it no more.
 pub fn publish(view: &dyn View, request: &Publish<'_>) -> Result<Decision<()>, Refusal> {
     check_draft(view, request.scope, request.draft)?;
     let key = request.object.key;
-    let before = view.object(&key)?;
-    if before.as_ref().is_some_and(|object| !object.state.is_usable()) {
-        return Err(Refusal::BeingDeleted { object: key });
+    if !request.present {
+        return Err(Refusal::Vanished { object: key });
     }
+    let before = view.object(&key)?;
     let epoch = view.epoch()?;
     let object = before.unwrap_or_else(|| request.object.clone());
     Ok(Decision {

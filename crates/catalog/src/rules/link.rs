@@ -170,6 +170,7 @@ fn new_portfolio(request: &Link<'_>, source: &CollectionRow) -> CollectionRow {
         kind: CollectionKind::Portfolio,
         description: None,
         ttl: Ttl::Inherit,
+        retention: None,
         next_index: VersionIndex::ZERO,
         last_record: None,
         created_at: request.by.at,

@@ -195,9 +195,10 @@ pub enum Refusal {
         /// The version.
         version: VersionId,
     },
-    /// The object is being deleted by gc; publish it again when that is over.
-    #[error("object {object} is being deleted")]
-    BeingDeleted {
+    /// A collector removed the object between its storing and its registration:
+    /// the draft has to be begun again.
+    #[error("object {object} was removed before it was registered")]
+    Vanished {
         /// The object.
         object: ObjectKey,
     },
@@ -228,8 +229,7 @@ impl Refusal {
             | Self::RunEnded { .. } => ErrorCode::Conflict,
             Self::ProtectedAlias { .. } => ErrorCode::Forbidden,
             Self::InUse { .. } => ErrorCode::InUse,
-            Self::Fenced { .. } => ErrorCode::Fenced,
-            Self::BeingDeleted { .. } => ErrorCode::Unavailable,
+            Self::Fenced { .. } | Self::Vanished { .. } => ErrorCode::Fenced,
             Self::Catalog(error) => error.code(),
         }
     }
@@ -241,7 +241,7 @@ impl Refusal {
             Self::Fenced { .. }
             | Self::IndexTaken { .. }
             | Self::IdTaken { .. }
-            | Self::BeingDeleted { .. } => true,
+            | Self::Vanished { .. } => true,
             Self::Catalog(error) => error.is_retryable(),
             _ => false,
         }

@@ -15,7 +15,7 @@ use crate::checksum;
 use crate::error::CatalogError;
 use crate::row::{
     AliasRow, CollectionKind, CollectionRow, DraftRow, EdgeRow, EventRow, Location, MembershipRow,
-    ObjectRow, OperationRow, ProjectRow, RunRow, VersionRow,
+    ObjectRow, OperationRow, PartRow, PartSetRow, PartSetState, ProjectRow, RunRow, VersionRow,
 };
 use crate::view::{Edit, Result, View as _};
 
@@ -108,6 +108,42 @@ impl Target<'_> {
                 .map(drop)
             }
             Edit::DropObject(key) => self.drop_object(&key),
+            Edit::DropLocations(key) => match number_of(self.connection, &key)? {
+                Some(number) => {
+                    self.run("DELETE FROM location WHERE object = ?1", [number]).map(drop)
+                }
+                None => Ok(()),
+            },
+            Edit::DropLocation { scope, blob, object } => {
+                match number_of(self.connection, &object)? {
+                    Some(number) => self
+                        .run(
+                            "DELETE FROM location WHERE scope = ?1 AND digest = ?2 AND object = ?3",
+                            (scope.0.0, blob.as_bytes(), number),
+                        )
+                        .map(drop),
+                    None => Ok(()),
+                }
+            }
+            Edit::PutPartSet(row) => self.put_part_set(&row),
+            Edit::DropParts(set) => {
+                self.run("DELETE FROM part WHERE part_set = ?1", [int(set.get())?]).map(drop)
+            }
+            Edit::DropPartSet(set) => {
+                let set = int(set.get())?;
+                self.run("DELETE FROM part WHERE part_set = ?1", [set])?;
+                self.run("DELETE FROM part_set WHERE id = ?1", [set]).map(drop)
+            }
+            Edit::AddPart(row) => self.add_part(&row),
+            Edit::AddJournal(row) => self
+                .run(
+                    "INSERT INTO journal (project, first, last, blob) VALUES (?1, ?2, ?3, ?4)",
+                    (row.project.0, int(row.first)?, int(row.last)?, row.blob.as_bytes()),
+                )
+                .map(drop),
+            Edit::DropOperations { before } => {
+                self.run("DELETE FROM operation WHERE at < ?1", [before.micros()]).map(drop)
+            }
             Edit::SetEpoch(epoch) => {
                 self.run("UPDATE meta SET value = ?1 WHERE key = 'epoch'", [int(epoch)?]).map(drop)
             }
@@ -138,11 +174,12 @@ impl Target<'_> {
         };
         self.run(
             "INSERT INTO collection (id, project, name, artifact_type, kind, description, ttl,
-                 next_index, last_record, created_at, deleted_at, checksum)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                 retention, next_index, last_record, created_at, deleted_at, checksum)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
              ON CONFLICT (id) DO UPDATE SET project = excluded.project, name = excluded.name,
                  artifact_type = excluded.artifact_type, kind = excluded.kind,
                  description = excluded.description, ttl = excluded.ttl,
+                 retention = excluded.retention,
                  next_index = excluded.next_index, last_record = excluded.last_record,
                  created_at = excluded.created_at, deleted_at = excluded.deleted_at,
                  checksum = excluded.checksum",
@@ -154,6 +191,9 @@ impl Target<'_> {
                 kind,
                 row.description.as_deref(),
                 ttl_to_sql(row.ttl)?,
+                row.retention.map(|retention| {
+                    serde_json::to_string(&retention).expect("plain fields always serialise")
+                }),
                 int(row.next_index.get())?,
                 row.last_record.as_ref().map(BlobId::as_bytes),
                 row.created_at.micros(),
@@ -387,6 +427,54 @@ impl Target<'_> {
             ))?;
         }
         Ok(())
+    }
+
+    fn put_part_set(&self, row: &PartSetRow) -> Result<()> {
+        let (state, expired_at) = match row.state {
+            PartSetState::Open => (0, None),
+            PartSetState::Expired { at } => (1, Some(at.micros())),
+        };
+        self.run(
+            "INSERT INTO part_set (id, project, name, distributed_id, artifact_type, on_conflict,
+                 state, expired_at, created_at, touched_at, actor)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             ON CONFLICT (id) DO UPDATE SET on_conflict = excluded.on_conflict,
+                 state = excluded.state, expired_at = excluded.expired_at,
+                 touched_at = excluded.touched_at",
+            (
+                int(row.id.get())?,
+                row.project.0,
+                row.name.as_str(),
+                &row.distributed_id,
+                row.artifact_type.as_str(),
+                row.on_conflict.as_str(),
+                state,
+                expired_at,
+                row.created_at.micros(),
+                row.touched_at.micros(),
+                &row.actor,
+            ),
+        )
+        .map(drop)
+    }
+
+    fn add_part(&self, row: &PartRow) -> Result<()> {
+        self.run(
+            "INSERT INTO part (part_set, seq, key, root, entries, size, run, actor, at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            (
+                int(row.set.get())?,
+                int(row.seq)?,
+                &row.key,
+                row.root.as_bytes(),
+                int(row.entries)?,
+                int(row.size)?,
+                row.run.map(|run| int(run.get())).transpose()?,
+                &row.actor,
+                row.at.micros(),
+            ),
+        )
+        .map(drop)
     }
 
     fn drop_object(&self, key: &ObjectKey) -> Result<()> {

@@ -1,8 +1,8 @@
 //! Between rows of tables and the structs of [`crate::row`].
 
 use heirloom_core::{
-    Alias, ArtifactName, ArtifactType, CollectionId, DraftId, EntityName, ProjectId, ProjectName,
-    Provenance, RunId, RunName, Timestamp, Ttl, VersionId, VersionIndex,
+    Alias, ArtifactName, ArtifactType, CollectionId, DraftId, EntityName, OnConflict, PartSetId,
+    ProjectId, ProjectName, Provenance, RunId, RunName, Timestamp, Ttl, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, ManifestId, NodeId};
 use heirloom_store::{ObjectKey, PackId};
@@ -13,8 +13,8 @@ use crate::checksum::Checksum;
 use crate::error::CatalogError;
 use crate::row::{
     AliasRow, CollectionKind, CollectionRow, DraftRow, EdgeKind, EdgeRow, EventKind, EventRow,
-    MembershipRow, ObjectRow, ObjectState, OperationRow, ProjectRow, RunRow, VersionRow,
-    VersionState,
+    JournalRow, MembershipRow, ObjectRow, ObjectState, OperationRow, PartRow, PartSetRow,
+    PartSetState, ProjectRow, RunRow, VersionRow, VersionState,
 };
 use crate::view::Result;
 
@@ -249,7 +249,7 @@ pub(super) fn project(row: &Row<'_>) -> Result<ProjectRow> {
 }
 
 pub(super) const COLLECTION_COLUMNS: &str = "id, project, name, artifact_type, kind, description, \
-     ttl, next_index, last_record, created_at, deleted_at, checksum";
+     ttl, retention, next_index, last_record, created_at, deleted_at, checksum";
 
 pub(super) fn collection(row: &Row<'_>) -> Result<CollectionRow> {
     Ok(collection_checked(row)?.0)
@@ -269,6 +269,12 @@ pub(super) fn collection_checked(row: &Row<'_>) -> Result<(CollectionRow, Checks
         },
         description: at.next()?,
         ttl: at.ttl()?,
+        retention: match at.next::<Option<String>>()? {
+            None => None,
+            Some(text) => serde_json::from_str(&text)
+                .map(Some)
+                .map_err(|error| damaged(format!("the retention of a collection: {error}")))?,
+        },
         next_index: VersionIndex::new(at.unsigned()?),
         last_record: match at.next::<Option<Vec<u8>>>()? {
             None => None,
@@ -446,5 +452,59 @@ pub(super) fn object(row: &Row<'_>) -> Result<ObjectRow> {
         state: at.object_state()?,
         claimed_epoch: at.unsigned()?,
         created_at: at.time()?,
+    })
+}
+
+pub(super) const PART_SET_COLUMNS: &str = "id, project, name, distributed_id, artifact_type, \
+     on_conflict, state, expired_at, created_at, touched_at, actor";
+
+pub(super) fn part_set(row: &Row<'_>) -> Result<PartSetRow> {
+    let mut at = Columns::of(row);
+    Ok(PartSetRow {
+        id: PartSetId::from_random(at.unsigned()?),
+        project: ProjectId(at.int()?),
+        name: at.name(ArtifactName::new)?,
+        distributed_id: at.text()?,
+        artifact_type: at.name(ArtifactType::new)?,
+        on_conflict: {
+            let word = at.text()?;
+            OnConflict::from_word(&word)
+                .ok_or_else(|| damaged(format!("the policy of a set of parts is {word:?}")))?
+        },
+        state: match (at.int()?, at.next::<Option<i64>>()?) {
+            (0, None) => PartSetState::Open,
+            (1, Some(micros)) => PartSetState::Expired { at: Timestamp::from_micros(micros) },
+            (other, _) => return Err(damaged(format!("the state of a set of parts is {other}"))),
+        },
+        created_at: at.time()?,
+        touched_at: at.time()?,
+        actor: at.text()?,
+    })
+}
+
+pub(super) const PART_COLUMNS: &str = "part_set, seq, key, root, entries, size, run, actor, at";
+
+pub(super) fn part(row: &Row<'_>) -> Result<PartRow> {
+    let mut at = Columns::of(row);
+    Ok(PartRow {
+        set: PartSetId::from_random(at.unsigned()?),
+        seq: at.unsigned()?,
+        key: at.text()?,
+        root: NodeId::from_bytes(at.id32()?),
+        entries: at.unsigned()?,
+        size: at.unsigned()?,
+        run: at.next::<Option<i64>>()?.map(|run| RunId::from_random(run.cast_unsigned())),
+        actor: at.text()?,
+        at: at.time()?,
+    })
+}
+
+pub(super) fn journal(row: &Row<'_>) -> Result<JournalRow> {
+    let mut at = Columns::of(row);
+    Ok(JournalRow {
+        project: ProjectId(at.int()?),
+        first: at.unsigned()?,
+        last: at.unsigned()?,
+        blob: BlobId::from_bytes(at.id32()?),
     })
 }

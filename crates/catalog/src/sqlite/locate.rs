@@ -46,7 +46,7 @@ pub(super) fn locate(
             found[pair[1]] = found[pair[0]];
         }
     }
-    Ok(found.into_iter().map(|best| best.map(|(_, location)| location)).collect())
+    Ok(found)
 }
 
 pub(super) fn anywhere(connection: &Connection, blob: &BlobId) -> Result<Vec<(Scope, Location)>> {
@@ -100,8 +100,8 @@ struct Search<'a, 'c> {
     /// Positions of the blobs in the order of their ids.
     order: &'a [usize],
     objects: Objects<'c>,
-    /// The best so far, with whether its object is condemned.
-    found: Vec<Option<(bool, Location)>>,
+    /// The best so far.
+    found: Vec<Option<Location>>,
 }
 
 impl Search<'_, '_> {
@@ -162,17 +162,12 @@ impl Search<'_, '_> {
         Ok(())
     }
 
-    /// Takes a row for the blob at a place of `order`, if it is better than what
-    /// was found: live before condemned, then the earlier object.
+    /// Takes a row for the blob at a place of `order`: rows come in the order of
+    /// the objects' numbers, and the last one that can be used counts.
     fn consider(&mut self, at: usize, row: &Row<'_>) -> Result<()> {
         let (key, state) = self.objects.get(row.get(1)?)?;
-        if !state.is_usable() {
-            return Ok(());
-        }
-        let condemned = state != ObjectState::Live;
-        let best = &mut self.found[self.order[at]];
-        if best.is_none_or(|(worse, _)| worse && !condemned) {
-            *best = Some((condemned, location(row, 2, key)?));
+        if state.is_usable() {
+            self.found[self.order[at]] = Some(location(row, 2, key)?);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::error::CatalogError;
 use crate::view::Result;
 
 /// The format that this code writes, and the newest that it knows.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Marks the file as ours, for `file` and against opening another's: "HLRM".
 pub(super) const APPLICATION_ID: i64 = 0x484C_524D;
@@ -19,8 +19,10 @@ struct Migration {
 
 /// In order; number n leads to format n. A published one never changes: its
 /// checksum is kept in every catalog that it made.
-const MIGRATIONS: [Migration; SCHEMA as usize] =
-    [Migration { number: 1, name: "init", sql: include_str!("../../migrations/0001_init.sql") }];
+const MIGRATIONS: [Migration; SCHEMA as usize] = [
+    Migration { number: 1, name: "init", sql: include_str!("../../migrations/0001_init.sql") },
+    Migration { number: 2, name: "safety", sql: include_str!("../../migrations/0002_safety.sql") },
+];
 
 /// The format of a database, 0 for an empty one, as one snapshot says: while
 /// another process makes the catalog, two looks could see two states.

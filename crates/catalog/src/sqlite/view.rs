@@ -3,18 +3,19 @@
 use std::collections::BTreeSet;
 
 use heirloom_core::{
-    Alias, ArtifactName, CollectionId, DraftId, EntityName, ProjectId, ProjectName, RunId, RunName,
-    Scope, Tag, Timestamp, VersionId, VersionIndex,
+    Alias, ArtifactName, CollectionId, DraftId, EntityName, PartSetId, ProjectId, ProjectName,
+    RunId, RunName, Scope, Tag, Timestamp, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, ManifestId};
 use heirloom_store::ObjectKey;
 use rusqlite::{Connection, Params, Row};
 
 use super::convert::{self, damaged, edge_kind_to_sql, int, key_to_sql, limit as rows_at_most};
-use super::locate;
+use super::{locate, walks};
 use crate::row::{
-    AliasRow, CollectionRow, DraftRow, EdgeKind, EdgeRow, EventRow, Location, MembershipRow,
-    ObjectRow, OperationRow, ProjectRow, RunRow, VersionRow,
+    AliasRow, CollectionRow, DraftRow, EdgeKind, EdgeRow, EventRow, JournalRow, Location,
+    MembershipRow, ObjectNumber, ObjectRow, OperationRow, PartRow, PartSetRow, PlacedBlob,
+    ProjectRow, Root, RunRow, VersionRow,
 };
 use crate::view::{Order, Result, Totals, View};
 
@@ -251,6 +252,22 @@ impl View for SqliteView<'_> {
         )
     }
 
+    fn each_root(&self, visit: &mut dyn FnMut(Root)) -> Result<()> {
+        walks::each_root(self.connection, visit)
+    }
+
+    fn purgeable(&self, now: Timestamp, limit: usize) -> Result<Vec<VersionRow>> {
+        self.many(
+            sql!(
+                "SELECT {columns} FROM version WHERE state = 1 AND purge_after <= ?1
+                 ORDER BY purge_after, id LIMIT ?2",
+                convert::VERSION_COLUMNS
+            ),
+            (now.micros(), rows_at_most(limit)),
+            convert::version,
+        )
+    }
+
     fn alias(&self, collection: CollectionId, alias: &Alias) -> Result<Option<AliasRow>> {
         self.one(
             sql!(
@@ -442,6 +459,101 @@ impl View for SqliteView<'_> {
         )
     }
 
+    fn project_events(
+        &self,
+        project: ProjectId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<EventRow>> {
+        self.many(
+            "SELECT e.seq, e.at, e.actor, e.kind, e.collection, e.idx, e.run, e.detail
+             FROM event e CROSS JOIN collection c ON c.id = e.collection
+             WHERE e.seq > ?2 AND c.project = ?1 ORDER BY e.seq LIMIT ?3",
+            (project.0, int(after)?, rows_at_most(limit)),
+            convert::event,
+        )
+    }
+
+    fn journal(&self, project: ProjectId) -> Result<Vec<JournalRow>> {
+        self.many(
+            "SELECT project, first, last, blob FROM journal WHERE project = ?1 ORDER BY last",
+            [project.0],
+            convert::journal,
+        )
+    }
+
+    fn part_set(
+        &self,
+        project: ProjectId,
+        name: &ArtifactName,
+        distributed_id: &str,
+    ) -> Result<Option<PartSetRow>> {
+        self.one(
+            sql!(
+                "SELECT {columns} FROM part_set
+                 WHERE project = ?1 AND name = ?2 AND distributed_id = ?3",
+                convert::PART_SET_COLUMNS
+            ),
+            (project.0, name.as_str(), distributed_id),
+            convert::part_set,
+        )
+    }
+
+    fn part_set_by_id(&self, id: PartSetId) -> Result<Option<PartSetRow>> {
+        self.one(
+            sql!("SELECT {columns} FROM part_set WHERE id = ?1", convert::PART_SET_COLUMNS),
+            [int(id.get())?],
+            convert::part_set,
+        )
+    }
+
+    fn part_sets(&self, after: Option<PartSetId>, limit: usize) -> Result<Vec<PartSetRow>> {
+        let after = after.map(|id| int(id.get())).transpose()?.unwrap_or(-1);
+        self.many(
+            sql!(
+                "SELECT {columns} FROM part_set WHERE id > ?1 ORDER BY id LIMIT ?2",
+                convert::PART_SET_COLUMNS
+            ),
+            (after, rows_at_most(limit)),
+            convert::part_set,
+        )
+    }
+
+    fn parts(&self, set: PartSetId, after: Option<u64>, limit: usize) -> Result<Vec<PartRow>> {
+        let after = after.map(int).transpose()?.unwrap_or(-1);
+        self.many(
+            sql!(
+                "SELECT {columns} FROM part WHERE part_set = ?1 AND seq > ?2
+                 ORDER BY seq LIMIT ?3",
+                convert::PART_COLUMNS
+            ),
+            (int(set.get())?, after, rows_at_most(limit)),
+            convert::part,
+        )
+    }
+
+    fn last_part(&self, set: PartSetId) -> Result<Option<PartRow>> {
+        self.one(
+            sql!(
+                "SELECT {columns} FROM part WHERE part_set = ?1 ORDER BY seq DESC LIMIT 1",
+                convert::PART_COLUMNS
+            ),
+            [int(set.get())?],
+            convert::part,
+        )
+    }
+
+    fn part_by_key(&self, set: PartSetId, key: &str) -> Result<Option<PartRow>> {
+        self.one(
+            sql!(
+                "SELECT {columns} FROM part WHERE part_set = ?1 AND key = ?2",
+                convert::PART_COLUMNS
+            ),
+            (int(set.get())?, key),
+            convert::part,
+        )
+    }
+
     fn object(&self, key: &ObjectKey) -> Result<Option<ObjectRow>> {
         self.one(
             sql!("SELECT {columns} FROM object WHERE key = ?1", convert::OBJECT_COLUMNS),
@@ -461,6 +573,32 @@ impl View for SqliteView<'_> {
             (after, rows_at_most(limit)),
             convert::object,
         )
+    }
+
+    fn each_object(&self, visit: &mut dyn FnMut(ObjectNumber, ObjectRow)) -> Result<()> {
+        walks::each_object(self.connection, visit)
+    }
+
+    fn is_leased(&self, object: &ObjectKey) -> Result<bool> {
+        let found = self.one(
+            "SELECT 1 FROM object o JOIN lease l ON l.object = o.number WHERE o.key = ?1 LIMIT 1",
+            [key_to_sql(object)],
+            |_| Ok(()),
+        )?;
+        Ok(found.is_some())
+    }
+
+    fn each_leased(&self, visit: &mut dyn FnMut(ObjectNumber)) -> Result<()> {
+        walks::each_leased(self.connection, visit)
+    }
+
+    fn placed_blobs(
+        &self,
+        after: Option<(Scope, BlobId)>,
+        limit: usize,
+        visit: &mut dyn FnMut(PlacedBlob),
+    ) -> Result<Option<(Scope, BlobId)>> {
+        walks::placed_blobs(self.connection, after, limit, visit)
     }
 
     fn leases(&self, draft: DraftId) -> Result<Vec<ObjectKey>> {

@@ -1,0 +1,46 @@
+-- Format 2: retention of collections, parts from many writers, sealed pieces of
+-- the journal, and what gc looks up.
+
+ALTER TABLE collection ADD COLUMN retention TEXT;
+
+CREATE INDEX version_purge ON version (purge_after) WHERE state = 1;
+
+-- state: 0 open, 1 expired.
+CREATE TABLE part_set (
+    id INTEGER NOT NULL PRIMARY KEY,
+    project BIGINT NOT NULL REFERENCES project (id),
+    name TEXT NOT NULL,
+    distributed_id TEXT NOT NULL,
+    artifact_type TEXT NOT NULL,
+    on_conflict TEXT NOT NULL,
+    state SMALLINT NOT NULL,
+    expired_at BIGINT,
+    created_at BIGINT NOT NULL,
+    touched_at BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    UNIQUE (project, name, distributed_id)
+);
+
+CREATE TABLE part (
+    part_set BIGINT NOT NULL REFERENCES part_set (id),
+    seq BIGINT NOT NULL,
+    key TEXT NOT NULL,
+    root BLOB NOT NULL,
+    entries BIGINT NOT NULL,
+    size BIGINT NOT NULL,
+    run BIGINT,
+    actor TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    PRIMARY KEY (part_set, seq),
+    UNIQUE (part_set, key)
+) WITHOUT ROWID;
+
+CREATE TABLE journal (
+    project BIGINT NOT NULL REFERENCES project (id),
+    first BIGINT NOT NULL,
+    last BIGINT NOT NULL,
+    blob BLOB NOT NULL,
+    PRIMARY KEY (project, last)
+) WITHOUT ROWID;
+
+UPDATE meta SET value = 2 WHERE key IN ('min_reader', 'min_writer');
