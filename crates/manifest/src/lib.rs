@@ -54,6 +54,7 @@ mod diff;
 mod digest;
 mod entry;
 mod error;
+mod fresh;
 mod merge;
 mod node;
 mod nodes;
@@ -73,6 +74,7 @@ pub use digest::{
 };
 pub use entry::{Entry, MAX_CHECKSUMS, MAX_PIN_BYTES, MAX_URI_BYTES, Reference};
 pub use error::{BuildError, Damage, ManifestError, PatchError, ReadError};
+pub use fresh::new_nodes;
 pub use merge::{Conflict, EntryConflict, Merge, MergePlan, MergeStep, Side};
 pub use node::{Child, Link, MAX_LEVEL, MAX_NODE_BYTES, Node, visit_links};
 pub use nodes::{Discard, MemoryNodes, NoSuchNode, NodeSink, NodeSource, TreeSummary, empty_tree};

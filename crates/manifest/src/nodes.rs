@@ -29,8 +29,8 @@ pub trait NodeSource {
 
     /// Says that these nodes will probably be asked for soon, in this order. A
     /// remote source may fetch them in one request and keep them until asked;
-    /// doing nothing is always right. At most one node's children are named at
-    /// a time, and none may ever be asked for.
+    /// doing nothing is always right. No more are named at a time than one node
+    /// may have children, and none may ever be asked for.
     fn prefetch(&mut self, ids: &[NodeId]) {
         let _ = ids;
     }

@@ -404,17 +404,18 @@ pub fn patch<S: NodeSource, K: NodeSink>(
 ///
 /// With a `base` that is known to be good, only nodes that differ from it are
 /// read and the cost follows the change; else pass
-/// [`empty_tree`](crate::empty_tree) and everything is read. The blobs of the entries that are
-/// not in the base are told to `visit`, as they come.
+/// [`empty_tree`](crate::empty_tree) and everything is read. The entries that are
+/// not in the base are told to `visit`, as they come; an error of `visit` ends
+/// the check as [`ReadError::Source`].
 ///
 /// # Errors
 /// [`ReadError::Damaged`] names the node at fault, or the root where the fault
-/// is in the whole.
+/// is in the whole; what `visit` returns.
 pub fn check_tree<S: NodeSource>(
     source: &mut S,
     base: &NodeId,
     root: &NodeId,
-    visit: impl FnMut(&LogicalPath, &Entry),
+    visit: impl FnMut(&LogicalPath, &Entry) -> Result<(), S::Error>,
 ) -> Result<TreeSummary, ReadError<S::Error>> {
     check_with(source, base, root, FORMAT, visit)
 }
@@ -424,7 +425,7 @@ pub(crate) fn check_with<S: NodeSource>(
     base: &NodeId,
     root: &NodeId,
     params: Params,
-    mut visit: impl FnMut(&LogicalPath, &Entry),
+    mut visit: impl FnMut(&LogicalPath, &Entry) -> Result<(), S::Error>,
 ) -> Result<TreeSummary, ReadError<S::Error>> {
     // Edits that lead to the same entries lead to the same tree if that tree is
     // canonical; so remaking the tree from its difference to a good one checks
@@ -439,7 +440,7 @@ pub(crate) fn check_with<S: NodeSource>(
     while let Some(change) = diff.next(source)? {
         let edit = match change.kind.into_sides() {
             (_, Some(after)) => {
-                visit(&change.path, &after);
+                visit(&change.path, &after).map_err(ReadError::Source)?;
                 Edit::Put(after)
             }
             _ => Edit::Remove,

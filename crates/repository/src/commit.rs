@@ -1,8 +1,6 @@
 //! Commit: check what is new, write the version record, decide in one
 //! transaction.
 
-use std::collections::HashSet;
-
 use heirloom_api::{Commit, Committed, Problem, VersionDoc, VersionRef};
 use heirloom_catalog::rules::{self, By, ExpectedIndex, OperationKey, Refusal};
 use heirloom_catalog::{CatalogExt, CollectionKind, EdgeKind, ProjectRow, View};
@@ -11,13 +9,12 @@ use heirloom_core::{
     VersionId,
 };
 use heirloom_manifest::{
-    BlobId, Link, ManifestId, NodeId, NodeSource, ReadError, TreeSummary, check_tree, empty_tree,
-    visit_links,
+    BlobId, Entry, ManifestId, ReadError, TreeSummary, check_tree, empty_tree, new_nodes,
 };
 use heirloom_store::{Kind, PackOptions, PackWriter};
 
 use crate::problem::Failure;
-use crate::read::{NODES_AT_ONCE, Nodes, damaged_node};
+use crate::read::Nodes;
 use crate::record::{MAX_RECORD_BYTES, RecordedRun, VersionRecord};
 use crate::write::{claim, fenced};
 use crate::{Inner, access, docs, write};
@@ -338,6 +335,7 @@ fn sorted<T: Ord + Clone>(list: &[T]) -> Vec<T> {
 
 /// Checks everything that the new tree has and the draft's base has not: nodes
 /// are whole and canonical, blobs are there and leased, paths follow the rules.
+/// The cost follows the difference.
 fn check_new(
     inner: &Inner,
     scope: Scope,
@@ -351,68 +349,41 @@ fn check_new(
             None => Ok::<_, Failure>(None),
         }
     })?;
-    claim_new(inner, scope, draft, base, request)?;
     let base = base.unwrap_or_else(empty_tree);
-    check_tree(&mut Nodes::new(inner, scope), &base, &request.root, |_, _| {}).map_err(|error| {
-        match error {
-            ReadError::Damaged { .. } => {
-                Problem::invalid(format!("the manifest cannot be accepted: {error}")).into()
-            }
-            ReadError::Source(problem) => Failure(problem),
-            other => Failure::from(other),
-        }
-    })
-}
-
-/// Claims every node that is not in the base, and the blobs of every such leaf.
-fn claim_new(
-    inner: &Inner,
-    scope: Scope,
-    draft: DraftId,
-    base: Option<NodeId>,
-    request: &Commit,
-) -> Result<(), Failure> {
-    let known = match base {
-        Some(root) => tree_nodes(&mut Nodes::new(inner, scope), root)?,
-        None => HashSet::new(),
-    };
     let mut nodes = Nodes::new(inner, scope);
     let mut claims = Claims { inner, scope, draft, pending: Vec::new() };
     claims.pending.extend(request.attachments.iter().map(|id| (*id, None)));
-    let mut seen = HashSet::new();
-    let mut level = vec![request.root];
-    level.retain(|root| *root != empty_tree() && !known.contains(root));
     // The empty tree is known to all readers, but a version's blobs are stored.
     if request.root == empty_tree() {
         claims.pending.push((request.root.as_blob(), None));
     }
-    while !level.is_empty() {
-        // Claimed before they are read, so that a node that was never sent is told
-        // as missing, and none goes away in between.
-        claims.pending.extend(level.iter().map(|id| (id.as_blob(), None)));
-        claims.flush()?;
-        let mut next = Vec::new();
-        for batch in level.chunks(NODES_AT_ONCE) {
-            claims.flush_if_full()?;
-            nodes.prefetch(batch);
-            for id in batch {
-                let bytes = nodes.node(id)?;
-                visit_links(&bytes, |link| match link {
-                    Link::Child(child) => {
-                        if !known.contains(&child) && seen.insert(child) {
-                            next.push(child);
-                        }
-                    }
-                    Link::Blob(blob, size) => claims.pending.push((blob, Some(size))),
-                })
-                .map_err(|error| {
-                    Problem::invalid(format!("manifest node {id} cannot be accepted: {error}"))
-                })?;
-            }
+    // Claimed before they are read, so that a node that was never sent is told
+    // as missing, and none goes away in between.
+    new_nodes(&mut nodes, &base, &request.root, |ids| {
+        claims.pending.extend(ids.iter().map(|id| (id.as_blob(), None)));
+        Ok(claims.flush()?)
+    })
+    .map_err(refused)?;
+    // What the base has at the same path is pinned with it.
+    let tree = check_tree(&mut nodes, &base, &request.root, |_, entry| {
+        if let Entry::File { blob, size } = entry {
+            claims.pending.push((*blob, Some(*size)));
         }
-        level = next;
+        Ok(claims.flush_if_full()?)
+    })
+    .map_err(refused)?;
+    claims.flush()?;
+    Ok(tree)
+}
+
+/// Why a client's tree is not accepted.
+fn refused(error: ReadError<Problem>) -> Failure {
+    match error {
+        ReadError::Damaged { .. } => {
+            Problem::invalid(format!("the manifest cannot be accepted: {error}")).into()
+        }
+        other => Failure::from(other),
     }
-    claims.flush()
 }
 
 struct Claims<'r> {
@@ -455,37 +426,6 @@ impl Claims<'_> {
         self.pending.clear();
         Ok(())
     }
-}
-
-/// Ids of all nodes of a committed tree; reads inner nodes only.
-fn tree_nodes(nodes: &mut Nodes<'_>, root: NodeId) -> Result<HashSet<NodeId>, Failure> {
-    let mut all = HashSet::from([root]);
-    let mut level = vec![root];
-    if root == empty_tree() {
-        level.clear();
-    }
-    while !level.is_empty() {
-        let mut next = Vec::new();
-        let mut lowest = true;
-        for batch in level.chunks(NODES_AT_ONCE) {
-            nodes.prefetch(batch);
-            for id in batch {
-                let bytes = nodes.node(id)?;
-                let height = visit_links(&bytes, |link| {
-                    if let Link::Child(child) = link
-                        && all.insert(child)
-                    {
-                        next.push(child);
-                    }
-                })
-                .map_err(|error| damaged_node(id, &error))?;
-                lowest = lowest && height <= 1;
-            }
-        }
-        // Children of level-1 nodes are leaves, which have no nodes below them.
-        level = if lowest { Vec::new() } else { next };
-    }
-    Ok(all)
 }
 
 /// The version that a draft of this collection starts from.

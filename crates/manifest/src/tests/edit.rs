@@ -134,6 +134,7 @@ proptest! {
         let mut seen = Model::new();
         let checked = check_with(&mut nodes, &base, &tree.root, Params::small(), |path, entry| {
             seen.insert(path.clone(), entry.clone());
+            Ok(())
         });
         prop_assert_eq!(checked.unwrap(), tree);
         let expected: Model = other
@@ -147,7 +148,7 @@ proptest! {
         if foreign.root != tree.root {
             for base in [empty_tree(), base] {
                 let refused =
-                    check_with(&mut nodes, &base, &foreign.root, Params::small(), |_, _| {});
+                    check_with(&mut nodes, &base, &foreign.root, Params::small(), |_, _| Ok(()));
                 let expected = ReadError::Damaged {
                     node: foreign.root,
                     reason: Damage::NotCanonical { canonical: tree.root },

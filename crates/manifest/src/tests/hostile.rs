@@ -167,7 +167,7 @@ fn leaf_of(paths: &[&str]) -> (Node, LogicalPath) {
 
 fn damage((mut nodes, root): (MemoryNodes, NodeId)) -> Damage {
     let read: Result<Vec<_>, _> = Tree::new(&mut nodes, root).entries().collect();
-    let checked = check_tree(&mut nodes, &empty_tree(), &root, |_, _| {});
+    let checked = check_tree(&mut nodes, &empty_tree(), &root, |_, _| Ok(()));
     match (read, checked) {
         (Err(ReadError::Damaged { reason, .. }), Err(_)) => reason,
         other => panic!("not refused: {other:?}"),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod edit;
+mod fresh;
 mod hostile;
 mod size;
 mod support;

@@ -102,7 +102,7 @@ fn diff_patch_and_check_read_only_what_differs() {
     assert_eq!(changes.len(), 1);
     assert_eq!(source.1, 2 * height);
     source.1 = 0;
-    assert_eq!(check_tree(&mut source, &base.root, &after.root, |_, _| {}), Ok(after));
+    assert_eq!(check_tree(&mut source, &base.root, &after.root, |_, _| Ok(())), Ok(after));
     assert_eq!(source.1, 3 * height);
 }
 

@@ -78,7 +78,7 @@ pub(crate) fn tree(bytes: &[u8]) {
     for path in paths.iter().take(8) {
         assert!(failed || tree.lookup(path).unwrap().is_some());
     }
-    if let Ok(summary) = check_tree(&mut nodes, &empty_tree(), &last, |_, _| {}) {
+    if let Ok(summary) = check_tree(&mut nodes, &empty_tree(), &last, |_, _| Ok(())) {
         assert!(!failed && summary.entries == paths.len() as u64 && summary.root == last);
     }
 }
