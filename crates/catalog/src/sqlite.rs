@@ -133,6 +133,69 @@ impl SqliteCatalog {
     }
 }
 
+/// When a transaction has to survive a loss of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    /// When it returns.
+    Now,
+    /// With the next one that has to.
+    Soon,
+}
+
+impl SqliteCatalog {
+    fn write_with(
+        &self,
+        durability: Durability,
+        decide: &mut dyn FnMut(&dyn View) -> Result<Vec<Edit>>,
+    ) -> Result<()> {
+        match self.access {
+            Access::Write => {}
+            Access::ReadOnly => return Err(CatalogError::ReadOnly),
+            Access::NewerWriter(found) => {
+                return Err(CatalogError::NewerFormat { found, supported: SCHEMA });
+            }
+        }
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = self.take()?;
+        if durability == Durability::Soon {
+            connection.execute_batch("PRAGMA synchronous = NORMAL")?;
+        }
+        let transaction = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
+        let outcome = match decide(&SqliteView::new(&connection)) {
+            Ok(edits) if edits.is_empty() => Ok(()),
+            Ok(edits) => match apply::apply(&connection, edits) {
+                Ok(()) => match transaction.commit() {
+                    Ok(()) => {
+                        self.give_back_after(connection, durability);
+                        return Ok(());
+                    }
+                    Err(error) => return Err(error.into()),
+                },
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        // Dropping rolls back.
+        drop(transaction);
+        if outcome.is_ok() || matches!(outcome, Err(CatalogError::Interrupted)) {
+            self.give_back_after(connection, durability);
+        }
+        outcome
+    }
+
+    /// Keeps a connection that has committed or rolled back, with the durability
+    /// that every connection starts with.
+    fn give_back_after(&self, connection: Connection, durability: Durability) {
+        let full = match durability {
+            Durability::Now => Ok(()),
+            Durability::Soon => connection.execute_batch("PRAGMA synchronous = FULL"),
+        };
+        if full.is_ok() {
+            self.give_back(connection);
+        }
+    }
+}
+
 impl Catalog for SqliteCatalog {
     fn read(&self, f: &mut dyn FnMut(&dyn View) -> Result<()>) -> Result<()> {
         let connection = self.take()?;
@@ -147,36 +210,13 @@ impl Catalog for SqliteCatalog {
     }
 
     fn write(&self, decide: &mut dyn FnMut(&dyn View) -> Result<Vec<Edit>>) -> Result<()> {
-        match self.access {
-            Access::Write => {}
-            Access::ReadOnly => return Err(CatalogError::ReadOnly),
-            Access::NewerWriter(found) => {
-                return Err(CatalogError::NewerFormat { found, supported: SCHEMA });
-            }
-        }
-        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let connection = self.take()?;
-        let transaction = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
-        let outcome = match decide(&SqliteView::new(&connection)) {
-            Ok(edits) if edits.is_empty() => Ok(()),
-            Ok(edits) => match apply::apply(&connection, edits) {
-                Ok(()) => match transaction.commit() {
-                    Ok(()) => {
-                        self.give_back(connection);
-                        return Ok(());
-                    }
-                    Err(error) => return Err(error.into()),
-                },
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
-        };
-        // Dropping rolls back.
-        drop(transaction);
-        if outcome.is_ok() || matches!(outcome, Err(CatalogError::Interrupted)) {
-            self.give_back(connection);
-        }
-        outcome
+        self.write_with(Durability::Now, decide)
+    }
+
+    /// In WAL mode a commit with `synchronous = NORMAL` appends to the log without
+    /// flushing it; the next one with `FULL` flushes all of the log, in any process.
+    fn write_soon(&self, decide: &mut dyn FnMut(&dyn View) -> Result<Vec<Edit>>) -> Result<()> {
+        self.write_with(Durability::Soon, decide)
     }
 
     fn check(&self, damaged: &mut dyn FnMut(String)) -> Result<()> {

@@ -326,6 +326,17 @@ pub trait Catalog: Send + Sync {
     /// What `decide` returns, a conflict of an edit, or the catalog's own failure.
     fn write(&self, decide: &mut dyn FnMut(&dyn View) -> Result<Vec<Edit>>) -> Result<()>;
 
+    /// [`Catalog::write`] of what nobody relies on after a loss of power: drafts,
+    /// leases, places of objects that no version names yet. Everyone sees it when
+    /// this returns and no crash of a process undoes it, but it becomes durable
+    /// only with the next [`Catalog::write`], which is never durable without it.
+    ///
+    /// # Errors
+    /// As [`Catalog::write`].
+    fn write_soon(&self, decide: &mut dyn FnMut(&dyn View) -> Result<Vec<Edit>>) -> Result<()> {
+        self.write(decide)
+    }
+
     /// Re-reads every row that carries a checksum and names the damaged ones.
     ///
     /// # Errors
@@ -361,25 +372,47 @@ pub trait CatalogExt: Catalog {
     /// What `decide` returns, or the catalog's failure.
     fn transact<T, E: From<CatalogError>>(
         &self,
-        mut decide: impl FnMut(&dyn View) -> std::result::Result<(Vec<Edit>, T), E>,
+        decide: impl FnMut(&dyn View) -> std::result::Result<(Vec<Edit>, T), E>,
     ) -> std::result::Result<T, E> {
-        let mut out: Option<std::result::Result<T, E>> = None;
-        let written = self.write(&mut |view| match decide(view) {
-            Ok((edits, answer)) => {
-                out = Some(Ok(answer));
-                Ok(edits)
-            }
-            Err(error) => {
-                out = Some(Err(error));
-                Err(CatalogError::Interrupted)
-            }
-        });
-        match (written, out) {
-            (Ok(()), Some(answer)) => answer,
-            (Err(CatalogError::Interrupted), Some(Err(error))) => Err(error),
-            (Err(error), _) => Err(error.into()),
-            (Ok(()), None) => Err(CatalogError::Interrupted.into()),
+        with_answer(decide, |decide| self.write(decide))
+    }
+
+    /// [`Catalog::write_soon`] with an answer, as [`CatalogExt::transact`].
+    ///
+    /// # Errors
+    /// As [`CatalogExt::transact`].
+    fn transact_soon<T, E: From<CatalogError>>(
+        &self,
+        decide: impl FnMut(&dyn View) -> std::result::Result<(Vec<Edit>, T), E>,
+    ) -> std::result::Result<T, E> {
+        with_answer(decide, |decide| self.write_soon(decide))
+    }
+}
+
+/// What a transaction decides with.
+type Decide<'a> = dyn FnMut(&dyn View) -> Result<Vec<Edit>> + 'a;
+
+/// Carries an answer, or an error of another type, out of a transaction.
+fn with_answer<T, E: From<CatalogError>>(
+    mut decide: impl FnMut(&dyn View) -> std::result::Result<(Vec<Edit>, T), E>,
+    write: impl FnOnce(&mut Decide<'_>) -> Result<()>,
+) -> std::result::Result<T, E> {
+    let mut out: Option<std::result::Result<T, E>> = None;
+    let written = write(&mut |view| match decide(view) {
+        Ok((edits, answer)) => {
+            out = Some(Ok(answer));
+            Ok(edits)
         }
+        Err(error) => {
+            out = Some(Err(error));
+            Err(CatalogError::Interrupted)
+        }
+    });
+    match (written, out) {
+        (Ok(()), Some(answer)) => answer,
+        (Err(CatalogError::Interrupted), Some(Err(error))) => Err(error),
+        (Err(error), _) => Err(error.into()),
+        (Ok(()), None) => Err(CatalogError::Interrupted.into()),
     }
 }
 

@@ -40,6 +40,14 @@ impl Inner {
         self.catalog.transact(|view| rule(view).map(Decision::into_parts))
     }
 
+    /// As [`Inner::decide`], for what a loss of power may undo: all about drafts.
+    fn decide_soon<T>(
+        &self,
+        mut rule: impl FnMut(&dyn View) -> Result<Decision<T>, Failure>,
+    ) -> Result<T, Failure> {
+        self.catalog.transact_soon(|view| rule(view).map(Decision::into_parts))
+    }
+
     fn fresh_collection(&self) -> CollectionId {
         CollectionId((self.env.random() >> 1) as i64)
     }
@@ -161,7 +169,7 @@ pub(crate) fn begin_draft(
 ) -> Result<DraftDoc, Failure> {
     let project = ensure_project(inner, caller, &request.project)?;
     let draft = DraftId::from_random(inner.env.random());
-    let base = inner.decide(|view| {
+    let base = inner.decide_soon(|view| {
         let base = commit::base_of(view, caller, &project, &request.name)?;
         let decision = rules::begin_draft(
             view,
@@ -197,7 +205,7 @@ pub(crate) fn draft_scope(
 
 pub(crate) fn abort_draft(inner: &Inner, caller: &Caller, draft: DraftId) -> Result<(), Failure> {
     match draft_scope(inner, caller, draft) {
-        Ok(_) => inner.decide(|view| Ok(rules::abort_draft(view, draft)?)).map(|_| ()),
+        Ok(_) => inner.decide_soon(|view| Ok(rules::abort_draft(view, draft)?)).map(|_| ()),
         Err(failure) if failure.0.code == heirloom_core::ErrorCode::Fenced => Ok(()),
         Err(failure) => Err(failure),
     }
@@ -608,7 +616,7 @@ fn record_locations(
 ) -> Result<(), Failure> {
     pending.sort_unstable();
     pending.dedup();
-    inner.decide(|view| {
+    inner.decide_soon(|view| {
         let mut by_object: BTreeMap<ObjectKey, Vec<(BlobId, Location)>> = BTreeMap::new();
         for (id, location) in pending.iter().zip(view.locate(from, pending)?) {
             let location = location.ok_or_else(|| crate::read::missing(id))?;

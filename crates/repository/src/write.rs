@@ -175,7 +175,7 @@ pub(crate) fn claim(
     let mut claimed = if checked.leased {
         checked
     } else {
-        inner.catalog.transact(|view| {
+        inner.catalog.transact_soon(|view| {
             rules::claim(view, &request).map(rules::Decision::into_parts).map_err(Failure::from)
         })?
     };
@@ -253,7 +253,7 @@ fn publish(
     blobs: &[(BlobId, Location)],
 ) -> Result<(), Failure> {
     let (key, size) = (object.key, object.size);
-    inner.catalog.transact(|view| {
+    inner.catalog.transact_soon(|view| {
         // Under the lock of writers, which a collector holds to remove it.
         let present = inner.store.stat(&key)?.is_some_and(|info| info.size == size);
         let request = Publish { scope, draft, object: object.clone(), blobs, present };

@@ -53,10 +53,10 @@ fn handles_on_one_file_are_one_catalog() {
         for _ in 0..HANDLES {
             threads.spawn(|| {
                 let catalog = open(&file);
-                for _ in 0..EACH {
-                    catalog
-                        .write(&mut |view: &dyn View| Ok(vec![Edit::SetEpoch(view.epoch()? + 1)]))
-                        .unwrap();
+                let next = |view: &dyn View| Ok(vec![Edit::SetEpoch(view.epoch()? + 1)]);
+                for _ in 0..EACH / 2 {
+                    catalog.write(&mut |view| next(view)).unwrap();
+                    catalog.write_soon(&mut |view| next(view)).unwrap();
                 }
             });
         }
