@@ -17,7 +17,8 @@ use crate::error::StoreError;
 use crate::extent::{Extent, open_range, read_blob};
 use crate::key::{ObjectKey, PackId};
 use crate::pack::{Kind, PackOptions, PackReader, PackWriter};
-use crate::store::{Existing, Found, Store, StoreExt};
+use crate::scan::is_sound;
+use crate::store::{Existing, Found, Freed, Store, StoreExt};
 use crate::whole::{VerifiedReader, WholeWriter, stream_whole};
 
 /// Runs every case, each on a store of its own.
@@ -34,9 +35,13 @@ pub fn run(fresh_store: &dyn Fn() -> Arc<dyn Store>) {
     ranges_are_exact(&*fresh_store());
     listing_is_ordered_and_paged(&*fresh_store());
     delete_is_idempotent(&*fresh_store());
+    withdrawn_objects_are_out_of_reach(&*fresh_store());
+    withdrawn_objects_can_come_back(&*fresh_store());
+    nothing_is_held_that_nobody_holds(&*fresh_store());
     an_open_reader_sees_one_object(&*fresh_store());
     a_large_object_is_streamed(&*fresh_store());
     packs_are_objects(&*fresh_store());
+    a_rotten_pack_is_replaced_when_looked_at(&*fresh_store());
     one_of_many_publishers_creates(&fresh_store());
 }
 
@@ -256,16 +261,78 @@ fn delete_is_idempotent(store: &dyn Store) {
     assert!(store.put_bytes(b"gone").expect("a put succeeds").created, "it can come back");
 }
 
+fn withdrawn_objects_are_out_of_reach(store: &dyn Store) {
+    let gone = [put(store, b"gone"), put(store, b""), put(store, &[1; 100_000])];
+    let kept = put(store, b"kept");
+    let absent = ObjectKey::Pack(PackId::from_bytes([9; 32]));
+    let withdrawn = store
+        .withdraw(&[gone[0], absent, gone[1], gone[2], gone[0]])
+        .expect("withdrawing succeeds, also of what is absent or named twice");
+    let look = || {
+        for key in &gone {
+            assert_eq!(store.stat(key).expect("stat succeeds"), None);
+            assert!(matches!(store.open(key), Err(StoreError::NotFound { .. })));
+            assert!(!store.is_held(key).expect("asking succeeds"));
+            assert!(!store.delete(key).expect("deleting succeeds"));
+        }
+        assert_eq!(keys(store), [kept]);
+    };
+    look();
+    let freed = withdrawn.free().expect("freeing succeeds");
+    assert_eq!(freed, Freed { objects: 3, bytes: 4 + 100_000 });
+    look();
+    let again = store.withdraw(&gone).expect("withdrawing again succeeds");
+    assert_eq!(again.free().expect("freeing succeeds"), Freed::default());
+    let nothing = store.withdraw(&[]).expect("withdrawing nothing succeeds");
+    assert_eq!(nothing.free().expect("freeing succeeds"), Freed::default());
+    assert_eq!(get(store, &kept), b"kept");
+}
+
+fn withdrawn_objects_can_come_back(store: &dyn Store) {
+    let key = put(store, b"back");
+    let first = store.withdraw(&[key]).expect("withdrawing succeeds");
+    assert!(store.put_bytes(b"back").expect("a put succeeds").created);
+    let second = store.withdraw(&[key]).expect("withdrawing succeeds");
+    assert!(store.put_bytes(b"back").expect("a put succeeds").created);
+    // Freeing what is out of reach does not touch what has the key now; nor does
+    // giving the freeing up.
+    assert_eq!(first.free().expect("freeing succeeds"), Freed { objects: 1, bytes: 4 });
+    drop(second);
+    assert_eq!(get(store, &key), b"back");
+    assert_eq!(keys(store), [key]);
+}
+
+fn nothing_is_held_that_nobody_holds(store: &dyn Store) {
+    let first = store.put_bytes(b"held").expect("a put succeeds");
+    let key = ObjectKey::Whole(first.id);
+    let second = store.put_bytes(b"held").expect("a put succeeds");
+    // Whether anything is held at all is up to the place.
+    store.is_held(&key).expect("asking succeeds");
+    assert_eq!(get(store, &key), b"held", "a hold keeps nobody from reading");
+    drop((first, second));
+    assert!(!store.is_held(&key).expect("asking succeeds"));
+    assert!(store.delete(&key).expect("deleting succeeds"));
+    assert!(!store.is_held(&key).expect("asking about an absent object succeeds"));
+}
+
 fn an_open_reader_sees_one_object(store: &dyn Store) {
     let bytes = vec![5; 3 << 20];
     let key = put(store, &bytes);
-    let mut reader = store.read(&key, None).expect("the object is there");
-    let mut read = vec![0; 1000];
-    reader.read_exact(&mut read).expect("it can be read");
-    store.delete(&key).expect("deleting succeeds");
-    // Going on is allowed to fail, but not to give other or fewer bytes.
-    if reader.read_to_end(&mut read).is_ok() {
-        assert_eq!(read, bytes);
+    let removals: [&dyn Fn(); 2] =
+        [&|| assert!(store.delete(&key).expect("deleting succeeds")), &|| {
+            let withdrawn = store.withdraw(&[key]).expect("withdrawing succeeds");
+            assert_eq!(withdrawn.free().expect("freeing succeeds").objects, 1);
+        }];
+    for remove in removals {
+        put(store, &bytes);
+        let mut reader = store.read(&key, None).expect("the object is there");
+        let mut read = vec![0; 1000];
+        reader.read_exact(&mut read).expect("it can be read");
+        remove();
+        // Going on is allowed to fail, but not to give other or fewer bytes.
+        if reader.read_to_end(&mut read).is_ok() {
+            assert_eq!(read, bytes);
+        }
     }
 }
 
@@ -309,32 +376,72 @@ fn packs_are_objects(store: &dyn Store) {
     }
 }
 
+fn a_rotten_pack_is_replaced_when_looked_at(store: &dyn Store) {
+    let blobs = [&b"first"[..], b"second"];
+    let finish = |checked: bool| {
+        let mut writer = PackWriter::new(store, PackOptions::default()).expect("a writer starts");
+        for blob in blobs {
+            writer.add(Kind::Content, blob).expect("an add succeeds");
+        }
+        let done = if checked { writer.finish_checked(store) } else { writer.finish() };
+        done.expect("finishing succeeds").expect("not empty")
+    };
+    let pack = finish(true);
+    assert!(pack.created);
+    assert!(!finish(true).created, "sound, so it stays");
+    let key = ObjectKey::Pack(pack.id);
+    let good = get(store, &key);
+    for at in [0, 8, 12, good.len() / 2, good.len() - 1] {
+        let mut rotten = good.clone();
+        rotten[at] ^= 0x10;
+        let mut upload = store.create().expect("an upload starts");
+        upload.append(&rotten).expect("an append succeeds");
+        upload.publish(&key, Existing::Replace).expect("publishing succeeds");
+        assert!(!is_sound(store, &key).expect("it can be read"));
+        assert!(!finish(false).created, "the same length: not looked into");
+        assert!(finish(true).created, "byte {at} was wrong");
+        assert!(get(store, &key) == good && is_sound(store, &key).expect("it can be read"));
+    }
+    store.delete(&key).expect("deleting succeeds");
+    assert!(!is_sound(store, &key).expect("asking about an absent object succeeds"));
+}
+
 fn one_of_many_publishers_creates(store: &Arc<dyn Store>) {
     const THREADS: usize = 8;
     for round in 0u8..5 {
         let bytes = vec![round; 100_000];
-        let barrier = Barrier::new(THREADS);
-        let created: usize = std::thread::scope(|scope| {
-            let publishers: Vec<_> = (0..THREADS)
-                .map(|_| {
-                    scope.spawn(|| {
-                        barrier.wait();
-                        let stored = store.put_bytes(&bytes).expect("a concurrent put succeeds");
-                        // Whoever was answered sees the object at once.
-                        assert_eq!(get(store, &ObjectKey::Whole(stored.id)), bytes);
-                        usize::from(stored.created)
-                    })
-                })
-                .collect();
-            publishers
-                .into_iter()
-                .map(|publisher| publisher.join().expect("no publisher panics"))
-                .sum()
-        });
-        if store.capabilities().exclusive_create {
-            assert_eq!(created, 1);
-        } else {
-            assert!(created >= 1);
+        let whole = || {
+            let stored = store.put_bytes(&bytes).expect("a concurrent put succeeds");
+            // Whoever was answered sees the object at once.
+            assert_eq!(get(store, &ObjectKey::Whole(stored.id)), bytes);
+            stored.created
+        };
+        let pack = || {
+            let mut writer =
+                PackWriter::new(store, PackOptions::default()).expect("a writer starts");
+            writer.add(Kind::Content, &bytes).expect("an add succeeds");
+            let pack = writer.finish_checked(store).expect("finishing succeeds");
+            pack.expect("not empty").created
+        };
+        let puts: [&(dyn Fn() -> bool + Sync); 2] = [&whole, &pack];
+        for put in puts {
+            let barrier = Barrier::new(THREADS);
+            let created: usize = std::thread::scope(|scope| {
+                let publish = || {
+                    barrier.wait();
+                    usize::from(put())
+                };
+                let publishers: Vec<_> = (0..THREADS).map(|_| scope.spawn(publish)).collect();
+                publishers
+                    .into_iter()
+                    .map(|publisher| publisher.join().expect("no publisher panics"))
+                    .sum()
+            });
+            if store.capabilities().exclusive_create {
+                assert_eq!(created, 1);
+            } else {
+                assert!(created >= 1);
+            }
         }
     }
 }

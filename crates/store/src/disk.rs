@@ -2,10 +2,10 @@
 //! place to name the operation and path in errors, and one place where tests
 //! watch the order of operations and let the n-th one fail.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, OFlags, RenameFlags};
 use tempfile::TempPath;
@@ -18,6 +18,11 @@ pub(crate) struct Disk {
     #[cfg(test)]
     pub(crate) probe: probe::Probe,
 }
+
+/// How names under `tmp/` of objects without a key begin: of those on their way
+/// to one, and of those that had one.
+pub(crate) const STAGED: &str = "object-";
+pub(crate) const GONE: &str = "gone-";
 
 /// A file under `tmp/`, removed when dropped unless it was renamed.
 #[derive(Debug)]
@@ -52,7 +57,7 @@ impl Disk {
         self.run("create a file in", directory, || {
             loop {
                 let staged = tempfile::Builder::new()
-                    .prefix("object-")
+                    .prefix(STAGED)
                     .rand_bytes(12)
                     // Objects are never changed in place; the mode says so to
                     // people and tools that come across them.
@@ -127,6 +132,27 @@ impl Disk {
         self.run("rename to", to, || fs::rename(staging, to))
     }
 
+    /// Gives a file a fresh name in `directory`, or tells that it was not there.
+    pub(crate) fn move_away(
+        &self,
+        from: &Path,
+        directory: &Path,
+    ) -> Result<Option<PathBuf>, StoreError> {
+        self.run("move out of reach", from, || {
+            let moved = tempfile::Builder::new()
+                .prefix(GONE)
+                .rand_bytes(12)
+                .disable_cleanup(true)
+                // Called with other names until it does not say "already exists".
+                .make_in(directory, |to| match rename_exclusively(from, to) {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(ErrorKind::AlreadyExists.into()),
+                    Err(error) => Err(error),
+                });
+            absent_is_none(moved).map(|moved| moved.map(|to| to.path().to_path_buf()))
+        })
+    }
+
     /// Removes a file; `false` when it was not there.
     pub(crate) fn remove(&self, path: &Path) -> Result<bool, StoreError> {
         self.run("remove", path, || {
@@ -141,6 +167,19 @@ pub(crate) fn open(path: &Path) -> Result<Option<File>, StoreError> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
     absent_is_none(opened).map_err(|error| StoreError::io(OPEN, path, error))
+}
+
+/// Whether another opening of a file has it locked exclusively. Never on a file
+/// system without locks.
+pub(crate) fn is_locked(file: &File, path: &Path) -> Result<bool, StoreError> {
+    // A shared lock is the one that can be had on NFS with a file that is not
+    // open for writing; and two who ask at once do not see each other.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(false),
+        Err(TryLockError::Error(error)) => Err(StoreError::io("look for a lock on", path, error)),
+    }
 }
 
 /// What is stored under a name, links not followed.

@@ -7,7 +7,7 @@
 //!
 //! # Shape
 //!
-//! [`Store`] is the seam: seven methods, blocking, about objects as opaque bytes
+//! [`Store`] is the seam: a few methods, blocking, about objects as opaque bytes
 //! under an [`ObjectKey`]. [`LocalStore`] keeps them in a directory,
 //! [`MemoryStore`] in memory; others (S3, Azure) have the same contract, which
 //! the `conformance` module (feature `conformance`) checks. Everything that
@@ -15,7 +15,7 @@
 //! [`put_file`], [`VerifiedReader`] and [`stream_whole`] for whole objects,
 //! [`PackWriter`] and [`PackReader`] for packs, [`read_many`] for blobs whose
 //! [`Extent`] the caller remembers, [`scan`] to rebuild those, [`consolidate`]
-//! to join packs. Blocking, because hashing, files and databases are; a cloud
+//! to join packs or to leave out what is dead in one. Blocking, because hashing, files and databases are; a cloud
 //! implementation drives its client on a runtime of its own
 //! (`docs/adr/0002-blocking-store.md`).
 //!
@@ -73,7 +73,7 @@ mod whole;
 #[cfg(test)]
 mod tests;
 
-pub use consolidate::{Consolidated, Moved, consolidate};
+pub use consolidate::{Consolidated, Moved, Unread, consolidate};
 pub use error::{Fault, StoreError};
 pub use extent::{Extent, HasExtent, open_range, read_blob, read_many};
 pub use key::{InvalidKey, ObjectKey, PackId};
@@ -83,9 +83,9 @@ pub use pack::{
     Codec, FinishedPack, Kind, MAX_PACKED_BLOB, PACK_TARGET_SIZE, PackIndex, PackOptions,
     PackReader, PackRecord, PackWriter, WHOLE_FROM,
 };
-pub use scan::{Scan, Scanned, Verified, scan, verify_object};
+pub use scan::{Scan, Scanned, Verified, is_sound, scan, verify_object};
 pub use store::{
-    Capabilities, Existing, Found, ObjectInfo, ObjectReader, Page, Published, StagedClone, Store,
-    StoreExt, Upload, Walk, check_range,
+    Capabilities, Existing, Found, Freed, Hold, ObjectInfo, ObjectReader, Page, Published,
+    StagedClone, Store, StoreExt, Upload, Walk, Withdrawn, check_range,
 };
 pub use whole::{StoredBlob, VerifiedReader, WholeWriter, put_file, stream_whole};

@@ -1,22 +1,26 @@
 //! Objects in a directory of this machine.
 
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::disk::{self, Disk, Staging};
+use crate::disk::{self, Disk, GONE, STAGED, Staging};
 use crate::error::{Fault, OPEN, READ, StoreError};
 use crate::key::{ObjectKey, PACK_PREFIX, WHOLE_PREFIX};
 use crate::store::{
-    Capabilities, Existing, ObjectInfo, ObjectReader, Page, Published, StagedClone, Store, Upload,
-    check_range,
+    Capabilities, Existing, Freed, Hold, ObjectInfo, ObjectReader, Page, Published, StagedClone,
+    Store, Upload, Withdrawn, check_range,
 };
 
 const TMP: &str = "tmp";
+
+/// How the names of files under `tmp/` begin that are not the store's but known
+/// to it: the rest is a number (`docs/format.md` §7).
+const DRAFT: &str = "draft-";
 
 /// Objects below a directory: `objects/`, `packs/`, and `tmp/` for what has no
 /// name yet. Other names in the directory are not touched or looked at.
@@ -83,9 +87,11 @@ impl LocalStore {
         self.inner.path_of(key)
     }
 
-    /// Removes what writers that are gone have left under `tmp/`. A writer that
-    /// lives holds a lock on its file, so age plays no part. Names not made by
-    /// this store stay and are returned.
+    /// Removes what writers that are gone have left under `tmp/`, and withdrawn
+    /// objects that were not freed. A writer that lives holds a lock on its file,
+    /// so age plays no part. The files that tell whether a draft has an owner stay,
+    /// locked or not: whoever ends the draft removes them. Names not made by this
+    /// store stay and are returned.
     ///
     /// # Errors
     /// When `tmp/` cannot be listed or a leftover cannot be removed.
@@ -94,7 +100,10 @@ impl LocalStore {
         let mut cleaned = Cleaned::default();
         for name in disk::names(&directory)? {
             let path = directory.join(&name);
-            if !name.starts_with("object-") {
+            if is_of_draft(&name) {
+                continue;
+            }
+            if !name.starts_with(STAGED) && !name.starts_with(GONE) {
                 cleaned.foreign.push(name);
                 continue;
             }
@@ -110,6 +119,11 @@ impl LocalStore {
         }
         Ok(cleaned)
     }
+}
+
+fn is_of_draft(name: &str) -> bool {
+    name.strip_prefix(DRAFT)
+        .is_some_and(|id| !id.is_empty() && id.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// What [`LocalStore::clean_tmp`] did.
@@ -147,30 +161,13 @@ impl Store for LocalStore {
         key: &ObjectKey,
         range: Option<Range<u64>>,
     ) -> Result<Box<dyn ObjectReader>, StoreError> {
-        let path = self.path_of(key);
-        let file = match disk::open(&path) {
-            Ok(Some(file)) => file,
-            Ok(None) => {
-                self.inner.check_root()?;
-                return Err(StoreError::NotFound { key: *key });
-            }
-            // What `O_NOFOLLOW` answers to a link.
-            Err(StoreError::Io { source, .. })
-                if source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) =>
-            {
-                return Err(StoreError::Corrupt { key: *key, fault: Fault::NotAFile });
-            }
-            Err(error) => return Err(error),
+        let Some((file, size)) = self.inner.open(key)? else {
+            return Err(StoreError::NotFound { key: *key });
         };
-        let metadata = file.metadata().map_err(|error| StoreError::io(OPEN, &path, error))?;
-        if !metadata.is_file() {
-            return Err(StoreError::Corrupt { key: *key, fault: Fault::NotAFile });
-        }
-        let size = metadata.len();
         let range = check_range(key, range, size)?;
         Ok(Box::new(LocalReader {
             file,
-            path,
+            path: self.path_of(key),
             key: *key,
             size,
             position: range.start,
@@ -214,6 +211,31 @@ impl Store for LocalStore {
         Ok(existed)
     }
 
+    fn is_held(&self, key: &ObjectKey) -> Result<bool, StoreError> {
+        match self.inner.open(key)? {
+            Some((file, _)) => disk::is_locked(&file, &self.path_of(key)),
+            None => Ok(false),
+        }
+    }
+
+    fn withdraw(&self, keys: &[ObjectKey]) -> Result<Withdrawn, StoreError> {
+        self.inner.check_root()?;
+        let tmp = self.inner.root.join(TMP);
+        self.inner.disk.make_directory(&tmp)?;
+        let mut gone: Vec<(PathBuf, u64)> = Vec::new();
+        for key in keys {
+            let path = self.path_of(key);
+            // What is no file is no object, and not ours to move.
+            let object = disk::metadata(&path)?.filter(Metadata::is_file);
+            let Some(size) = object.map(|metadata| metadata.len()) else { continue };
+            if let Some(moved) = self.inner.disk.move_away(&path, &tmp)? {
+                gone.push((moved, size));
+            }
+        }
+        let inner = Arc::clone(&self.inner);
+        Ok(Withdrawn::new(move || inner.free(gone)))
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             local_files: true,
@@ -237,6 +259,40 @@ impl LocalStore {
 impl Inner {
     fn path_of(&self, key: &ObjectKey) -> PathBuf {
         self.root.join(key.to_string())
+    }
+
+    /// An object and its length; `None` when it is absent.
+    fn open(&self, key: &ObjectKey) -> Result<Option<(File, u64)>, StoreError> {
+        let path = self.path_of(key);
+        let not_a_file = StoreError::Corrupt { key: *key, fault: Fault::NotAFile };
+        let file = match disk::open(&path) {
+            Ok(Some(file)) => file,
+            Ok(None) => return self.check_root().map(|()| None),
+            // What `O_NOFOLLOW` answers to a link.
+            Err(StoreError::Io { source, .. })
+                if source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) =>
+            {
+                return Err(not_a_file);
+            }
+            Err(error) => return Err(error),
+        };
+        let metadata = file.metadata().map_err(|error| StoreError::io(OPEN, &path, error))?;
+        if metadata.is_file() { Ok(Some((file, metadata.len()))) } else { Err(not_a_file) }
+    }
+
+    /// Removes withdrawn objects, with their lengths.
+    fn free(&self, gone: Vec<(PathBuf, u64)>) -> Result<Freed, StoreError> {
+        let mut freed = Freed::default();
+        let mut failed = None;
+        for (path, bytes) in gone {
+            match self.disk.remove(&path) {
+                Ok(true) => freed += Freed { objects: 1, bytes },
+                // Somebody has cleaned `tmp/` meanwhile.
+                Ok(false) => {}
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(freed), Err)
     }
 
     /// Tells an absent object from an absent store, such as a disk that is not
@@ -351,7 +407,7 @@ impl Upload for LocalUpload {
             // Whoever published it may not have come to flushing the directory.
             inner.make_durable(&directory)?;
             inner.disk.sync_directory(&directory)?;
-            return Ok(Published { created: false });
+            return Ok(Published { created: false, hold: Hold::none() });
         }
         inner.disk.sync_file(&staging.file, &staging.path)?;
         inner.make_durable(&directory)?;
@@ -361,13 +417,16 @@ impl Upload for LocalUpload {
             inner.durable.lock().unwrap_or_else(PoisonError::into_inner).remove(&directory);
         }
         let created = named?;
-        if created {
+        let hold = if created {
             // The name under `tmp/` is gone and must not be removed: by now it
             // could be somebody else's. Keeping cannot fail on Unix.
             let _ = staging.path.keep();
-        }
+            Hold::of_locked(staging.file)
+        } else {
+            Hold::none()
+        };
         inner.disk.sync_directory(&directory)?;
-        Ok(Published { created })
+        Ok(Published { created, hold })
     }
 }
 

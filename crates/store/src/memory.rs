@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::StoreError;
 use crate::key::ObjectKey;
 use crate::store::{
-    Capabilities, Existing, ObjectInfo, ObjectReader, Page, Published, Store, Upload, check_range,
+    Capabilities, Existing, Hold, ObjectInfo, ObjectReader, Page, Published, Store, Upload,
+    check_range,
 };
 
 type Objects = BTreeMap<ObjectKey, Arc<Vec<u8>>>;
@@ -109,10 +110,10 @@ impl Upload for MemoryUpload {
         let mut objects = lock(&objects);
         let stays = objects.get(key).is_some_and(|held| held.len() == bytes.len());
         if existing == Existing::Keep && stays {
-            return Ok(Published { created: false });
+            return Ok(Published { created: false, hold: Hold::none() });
         }
         objects.insert(*key, Arc::new(bytes));
-        Ok(Published { created: true })
+        Ok(Published { created: true, hold: Hold::none() })
     }
 }
 

@@ -108,6 +108,21 @@ pub struct Verified {
     pub damaged: Vec<(BlobId, StoreError)>,
 }
 
+/// Whether the bytes of an object are there and right, all of them: for one that
+/// was found under a key, of which only name and length are known to match.
+///
+/// # Errors
+/// I/O errors that say nothing about the bytes.
+pub fn is_sound<S: Store + ?Sized>(store: &S, key: &ObjectKey) -> Result<bool, StoreError> {
+    match verify_object(store, key) {
+        Ok(verified) => Ok(verified.damaged.is_empty()),
+        Err(error) if error.is_damage() || matches!(error, StoreError::NotFound { .. }) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Reads a whole object, or every blob of a pack, and compares the hashes.
 /// Damaged blobs are named in the answer.
 ///

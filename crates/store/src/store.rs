@@ -21,8 +21,8 @@ use crate::whole::{StoredBlob, WholeWriter};
 /// - Publishing is idempotent. Of several publishers of one absent key, exactly
 ///   one is told `created` (where the place cannot tell, see
 ///   [`Capabilities::exclusive_create`], at least one).
-/// - `delete` is idempotent and durable. Readers that are open may go on or
-///   fail; they never get other bytes.
+/// - `delete` is idempotent and durable, `withdraw` idempotent and quick.
+///   Readers that are open may go on or fail; they never get other bytes.
 /// - A failed listing is an error, never a short or empty page.
 ///
 /// The store trusts its callers that the bytes match the key:
@@ -79,6 +79,43 @@ pub trait Store: Send + Sync + Debug {
     /// When the object may still be there, now or after loss of power.
     fn delete(&self, key: &ObjectKey) -> Result<bool, StoreError>;
 
+    /// Whether a writer that lives holds the object of this key: its
+    /// [`Published::hold`] is not dropped yet. `false` for an absent object, and
+    /// where nothing can be held. Nothing may depend on the answer but who is
+    /// spared needless work: a `true` may be over at once, and whoever publishes
+    /// under a taken key holds nothing.
+    ///
+    /// # Errors
+    /// When the answer cannot be had.
+    fn is_held(&self, key: &ObjectKey) -> Result<bool, StoreError> {
+        let _ = key;
+        Ok(false)
+    }
+
+    /// Takes objects out of reach at once: when this returns, no `read`, `stat`
+    /// or `list` finds them, and their keys can be published again. Absent ones
+    /// are skipped. Their space is freed by [`Withdrawn::free`].
+    ///
+    /// This is for a caller inside a database's write transaction, which nobody
+    /// should wait for: where freeing takes time (a file of many gigabytes),
+    /// it is left for later. Nor is anything flushed. After a loss of power a
+    /// withdrawn object may be back, which harms nothing as long as the caller
+    /// had written down durably, before, that it is to go; then it either is
+    /// still on record as such, or has no record and is a leftover.
+    ///
+    /// # Errors
+    /// When one of them may still be there; others may be gone by then.
+    fn withdraw(&self, keys: &[ObjectKey]) -> Result<Withdrawn, StoreError> {
+        let mut freed = Freed::default();
+        for key in keys {
+            let size = self.stat(key)?.map_or(0, |info| info.size);
+            if self.delete(key)? {
+                freed += Freed { objects: 1, bytes: size };
+            }
+        }
+        Ok(Withdrawn::new(move || Ok(freed)))
+    }
+
     /// What this place can do beyond the contract.
     fn capabilities(&self) -> Capabilities;
 }
@@ -119,10 +156,82 @@ pub enum Existing {
 }
 
 /// What publishing did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Published {
     /// `false` when the key was taken and its object stayed.
     pub created: bool,
+    /// Keeps the new object from being taken for a leftover.
+    pub hold: Hold,
+}
+
+/// Says that an object was published by a writer that lives and has yet to write
+/// down that it exists: [`Store::is_held`] tells others. Dropping it, and the end
+/// of the process, lets go. Empty where a place knows no locks, and when the
+/// object was there already.
+///
+/// In a directory it is an exclusive `flock` on the very file that has the key,
+/// taken when the file was staged and never let go in between.
+#[derive(Debug, Default)]
+pub struct Hold {
+    _locked: Option<File>,
+}
+
+impl Hold {
+    /// A hold of nothing.
+    pub const fn none() -> Self {
+        Self { _locked: None }
+    }
+
+    /// The hold of an object whose file has an exclusive lock.
+    pub(crate) const fn of_locked(file: File) -> Self {
+        Self { _locked: Some(file) }
+    }
+}
+
+/// Objects out of reach whose space may not be free yet.
+///
+/// Dropped without [`Withdrawn::free`] it leaves files that nobody can read and
+/// that [`LocalStore::clean_tmp`](crate::LocalStore::clean_tmp) removes.
+#[must_use = "the space is freed by `free`"]
+pub struct Withdrawn {
+    free: Box<dyn FnOnce() -> Result<Freed, StoreError> + Send>,
+}
+
+impl Withdrawn {
+    /// Objects whose space `free` frees; it tells only of those that were there.
+    pub fn new(free: impl FnOnce() -> Result<Freed, StoreError> + Send + 'static) -> Self {
+        Self { free: Box::new(free) }
+    }
+
+    /// Frees the space. What somebody else has removed in between counts there.
+    ///
+    /// # Errors
+    /// The first failure; all others were freed nevertheless.
+    pub fn free(self) -> Result<Freed, StoreError> {
+        (self.free)()
+    }
+}
+
+impl Debug for Withdrawn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Withdrawn").finish_non_exhaustive()
+    }
+}
+
+/// What [`Withdrawn::free`] freed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Freed {
+    /// Objects.
+    pub objects: u64,
+    /// Their lengths, summed, in bytes.
+    pub bytes: u64,
+}
+
+impl std::ops::AddAssign for Freed {
+    fn add_assign(&mut self, other: Self) {
+        self.objects += other.objects;
+        self.bytes += other.bytes;
+    }
 }
 
 /// A clone of a file, not yet named.
@@ -329,6 +438,12 @@ macro_rules! forward {
             }
             fn delete(&self, key: &ObjectKey) -> Result<bool, StoreError> {
                 (**self).delete(key)
+            }
+            fn is_held(&self, key: &ObjectKey) -> Result<bool, StoreError> {
+                (**self).is_held(key)
+            }
+            fn withdraw(&self, keys: &[ObjectKey]) -> Result<Withdrawn, StoreError> {
+                (**self).withdraw(keys)
             }
             fn capabilities(&self) -> Capabilities {
                 (**self).capabilities()

@@ -9,7 +9,7 @@ use heirloom_manifest::{BlobHasher, BlobId};
 
 use crate::error::{READ, StoreError};
 use crate::key::ObjectKey;
-use crate::store::{Existing, ObjectReader, StagedClone, Store, Upload};
+use crate::store::{Existing, Hold, ObjectReader, Published, StagedClone, Store, Upload};
 
 /// Bytes read, hashed and written at a time.
 pub(crate) const BUFFER: usize = 1 << 20;
@@ -18,7 +18,7 @@ pub(crate) const BUFFER: usize = 1 << 20;
 const PARALLEL_FROM: usize = 128 << 10;
 
 /// A blob that is in the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct StoredBlob {
     /// Its id, computed from the bytes that were stored.
     pub id: BlobId,
@@ -26,6 +26,8 @@ pub struct StoredBlob {
     pub size: u64,
     /// Whether the object is new; `false` when the store had it already.
     pub created: bool,
+    /// To be kept until it is on record that the object exists.
+    pub hold: Hold,
 }
 
 /// Writes one blob as a whole object; the name comes from the bytes.
@@ -101,8 +103,8 @@ fn publish(
     existing: Existing,
 ) -> Result<StoredBlob, StoreError> {
     let id = hasher.finish();
-    let published = upload.publish(&ObjectKey::Whole(id), existing)?;
-    Ok(StoredBlob { id, size: hasher.length(), created: published.created })
+    let Published { created, hold } = upload.publish(&ObjectKey::Whole(id), existing)?;
+    Ok(StoredBlob { id, size: hasher.length(), created, hold })
 }
 
 fn hash_piece(hasher: &mut BlobHasher, bytes: &[u8]) {

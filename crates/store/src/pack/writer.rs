@@ -11,7 +11,8 @@ use crate::key::{ObjectKey, PackId};
 use crate::pack::format::{
     Codec, FOOTER_LEN, Footer, Kind, MAGIC, MAX_PACKED_BLOB, PackRecord, RECORD_LEN, array,
 };
-use crate::store::{Existing, Store, Upload};
+use crate::scan::is_sound;
+use crate::store::{Existing, Hold, Published, Store, StoreExt, Upload};
 
 /// Bytes gathered before they are passed on.
 const BUFFER: usize = 512 << 10;
@@ -51,7 +52,7 @@ impl PackOptions {
 }
 
 /// A pack that is in the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct FinishedPack {
     /// Its id.
     pub id: PackId,
@@ -61,6 +62,8 @@ pub struct FinishedPack {
     pub records: Vec<PackRecord>,
     /// Whether the object is new; `false` when the store had the same pack.
     pub created: bool,
+    /// To be kept until it is on record that the object exists.
+    pub hold: Hold,
 }
 
 /// Writes blobs into one pack.
@@ -177,11 +180,36 @@ impl PackWriter {
     }
 
     /// Writes index and footer and publishes the pack; durable on return.
-    /// `None`, and no object, when nothing was added.
+    /// `None`, and no object, when nothing was added. Of a pack that the store
+    /// has already, nobody looks whether it is damaged.
     ///
     /// # Errors
     /// As [`Upload::publish`].
-    pub fn finish(mut self) -> Result<Option<FinishedPack>, StoreError> {
+    pub fn finish(self) -> Result<Option<FinishedPack>, StoreError> {
+        self.publish(|_| Ok(Existing::Keep))
+    }
+
+    /// Like [`PackWriter::finish`] for a caller that is going to rely on every
+    /// blob of the pack: when `store`, the one that the writer was made for, has
+    /// the same pack already, that one is read and verified first, and replaced
+    /// when it is damaged.
+    ///
+    /// # Errors
+    /// As [`PackWriter::finish`] and [`is_sound`].
+    pub fn finish_checked<S: Store + ?Sized>(
+        self,
+        store: &S,
+    ) -> Result<Option<FinishedPack>, StoreError> {
+        self.publish(|key| {
+            let is_damaged = store.contains(key)? && !is_sound(store, key)?;
+            Ok(if is_damaged { Existing::Replace } else { Existing::Keep })
+        })
+    }
+
+    fn publish(
+        mut self,
+        existing: impl FnOnce(&ObjectKey) -> Result<Existing, StoreError>,
+    ) -> Result<Option<FinishedPack>, StoreError> {
         if self.records.is_empty() {
             return Ok(None);
         }
@@ -196,8 +224,10 @@ impl PackWriter {
         self.pass(&end)?;
         self.flush()?;
         let size = self.upload.size();
-        let published = self.upload.publish(&ObjectKey::Pack(id), Existing::Keep)?;
-        Ok(Some(FinishedPack { id, size, records, created: published.created }))
+        let key = ObjectKey::Pack(id);
+        let existing = existing(&key)?;
+        let Published { created, hold } = self.upload.publish(&key, existing)?;
+        Ok(Some(FinishedPack { id, size, records, created, hold }))
     }
 
     fn push(

@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
 
 use heirloom_manifest::BlobId;
 use proptest::prelude::*;
 
 use super::{bytes_of, noise, plant};
 use crate::{
-    Codec, Extent, FinishedPack, Kind, LocalStore, MAX_PACKED_BLOB, MemoryStore, ObjectKey,
-    PackOptions, PackReader, PackWriter, Scanned, Store, StoreError, StoreExt, consolidate,
-    open_range, read_blob, read_many, scan, verify_object,
+    Capabilities, Codec, Extent, FinishedPack, Kind, LocalStore, MAX_PACKED_BLOB, MemoryStore,
+    ObjectInfo, ObjectKey, ObjectReader, PackOptions, PackReader, PackWriter, Page, Scanned, Store,
+    StoreError, StoreExt, Upload, consolidate, open_range, read_blob, read_many, scan,
+    verify_object,
 };
 
 fn pack(store: &dyn Store, blobs: &[Vec<u8>]) -> FinishedPack {
@@ -222,15 +225,137 @@ fn consolidation_does_not_carry_damage_on() {
     let victim = finished.records[1];
     bytes[victim.offset as usize] ^= 1;
     plant(&store, key, &bytes);
-    let before = store.walk().count();
-    let outcome = consolidate(&store, &[finished.id, other.id], |_, _| true);
+    let inputs = [finished.id, other.id];
+    let saved = consolidate(&store, &inputs, |_, _| true).unwrap();
+    let moved: BTreeSet<BlobId> = saved.moved.iter().map(|moved| moved.old.id).collect();
+    assert_eq!(moved, BTreeSet::from([finished.records[0].id, other.records[0].id]));
+    for moved in &saved.moved {
+        read_blob(&store, &Extent::packed(moved.to, &moved.new)).unwrap();
+    }
+    assert_eq!(saved.unread.len(), 1);
+    let unread = &saved.unread[0];
+    assert_eq!((unread.pack, unread.id), (finished.id, victim.id));
+    assert!(unread.error.is_damage());
+    let superseded: Vec<_> = saved.superseded(&inputs).collect();
+    assert_eq!(superseded, [&other.id], "the pack with the damage stays");
+
+    // Damage that nobody wants does not matter.
+    let without = consolidate(&store, &inputs, |_, record| record.id != victim.id).unwrap();
+    assert!(without.unread.is_empty());
+    assert_eq!(without.superseded(&inputs).count(), 2);
+
+    // Nothing at all could be copied: no pack, and the input stays.
+    let none = consolidate(&store, &inputs, |_, record| record.id == victim.id).unwrap();
+    assert!(none.packs.is_empty() && none.moved.is_empty());
+    assert_eq!(none.superseded(&inputs).collect::<Vec<_>>(), [&other.id]);
+
+    // An input that is gone is no damage.
+    store.delete(&key).unwrap();
+    assert!(matches!(
+        consolidate(&store, &inputs, |_, _| true),
+        Err(StoreError::NotFound { key: named }) if named == key
+    ));
+    let other_key = ObjectKey::Pack(other.id);
+    let goes_meanwhile =
+        consolidate(&store, &inputs[1..], |_, _| store.delete(&other_key).unwrap());
     assert!(
-        matches!(outcome, Err(StoreError::DigestMismatch { expected, .. }) if expected == victim.id)
+        matches!(goes_meanwhile, Err(StoreError::NotFound { key: named }) if named == other_key)
     );
-    assert_eq!(store.walk().count(), before);
-    let saved =
-        consolidate(&store, &[finished.id, other.id], |_, record| record.id != victim.id).unwrap();
-    assert_eq!(saved.moved.len(), 2);
+}
+
+/// The caller deletes the input on the strength of the copies.
+#[test]
+fn consolidation_does_not_rely_on_a_rotten_pack_that_is_there() {
+    let store = MemoryStore::new();
+    let input = pack(&store, &[noise(1, 3000), noise(2, 3000), noise(3, 3000)]);
+    let dead = input.records[1].id;
+    let copy = |_: &_, record: &crate::PackRecord| record.id != dead;
+    let first = consolidate(&store, &[input.id], copy).unwrap();
+    assert!(first.packs[0].created);
+    assert!(!consolidate(&store, &[input.id], copy).unwrap().packs[0].created);
+    let key = ObjectKey::Pack(first.packs[0].id);
+    let mut bytes = bytes_of(&store, &key);
+    bytes[100] ^= 1;
+    plant(&store, key, &bytes);
+    let again = consolidate(&store, &[input.id], copy).unwrap();
+    assert!(again.packs[0].created);
+    assert!(verify_object(&store, &key).unwrap().damaged.is_empty());
+}
+
+/// A mostly dead pack of many mebibytes: only what is alive is read, a stretch at
+/// a time.
+#[test]
+fn rewriting_a_mostly_dead_pack_reads_little_more_than_what_lives() {
+    let inner = MemoryStore::new();
+    const SIZE: usize = 64 << 10;
+    let blobs: Vec<Vec<u8>> = (0..200).map(|n| noise(n, SIZE)).collect();
+    let input = pack(&inner, &blobs);
+    let store = Counting { inner, reads: Arc::default() };
+    // Many side by side, and some with dead ones in between.
+    let alive = (0..40).chain((100..120).step_by(2));
+    let alive: BTreeSet<BlobId> = alive.map(|n| BlobId::of(&blobs[n])).collect();
+    let done = consolidate(&store, &[input.id], |_, record| alive.contains(&record.id)).unwrap();
+    assert_eq!(done.moved.len(), alive.len());
+    assert_eq!(done.superseded(&[input.id]).count(), 1);
+    let reads = store.reads.lock().unwrap();
+    let (most, sum): (usize, usize) = (*reads.iter().max().unwrap(), reads.iter().sum());
+    assert!(most <= 1 << 20, "{most} bytes at once");
+    // And the index.
+    assert!(sum <= (alive.len() + 2) * SIZE, "{sum} bytes read");
+}
+
+/// Notes the lengths of all positioned reads.
+#[derive(Debug)]
+struct Counting {
+    inner: MemoryStore,
+    reads: Arc<Mutex<Vec<usize>>>,
+}
+
+struct CountingReader {
+    inner: Box<dyn ObjectReader>,
+    reads: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Store for Counting {
+    fn create(&self) -> Result<Box<dyn Upload>, StoreError> {
+        self.inner.create()
+    }
+    fn read(
+        &self,
+        key: &ObjectKey,
+        range: Option<Range<u64>>,
+    ) -> Result<Box<dyn ObjectReader>, StoreError> {
+        let inner = self.inner.read(key, range)?;
+        Ok(Box::new(CountingReader { inner, reads: Arc::clone(&self.reads) }))
+    }
+    fn stat(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>, StoreError> {
+        self.inner.stat(key)
+    }
+    fn list(&self, after: Option<&ObjectKey>, limit: usize) -> Result<Page, StoreError> {
+        self.inner.list(after, limit)
+    }
+    fn delete(&self, key: &ObjectKey) -> Result<bool, StoreError> {
+        self.inner.delete(key)
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+}
+
+impl Read for CountingReader {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        panic!("packs are read at places")
+    }
+}
+
+impl ObjectReader for CountingReader {
+    fn object_size(&self) -> u64 {
+        self.inner.object_size()
+    }
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> Result<(), StoreError> {
+        self.reads.lock().unwrap().push(buf.len());
+        self.inner.read_exact_at(buf, offset)
+    }
 }
 
 #[test]

@@ -78,6 +78,18 @@ fn data_is_flushed_before_the_name_and_the_directories_after_it() {
         relative(store.probe().log()),
         [format!("remove {key}"), format!("flush {fan_out}")]
     );
+
+    // Moved, not unlinked, and nothing to wait for the disk.
+    store.put_bytes(b"ordered").unwrap();
+    store.probe().arm(None);
+    let withdrawn = store.withdraw(&[ObjectKey::Whole(id)]).unwrap();
+    assert_eq!(
+        relative(store.probe().log()),
+        ["create the directory tmp".to_owned(), format!("move out of reach {key}")]
+    );
+    store.probe().arm(None);
+    withdrawn.free().unwrap();
+    assert_eq!(relative(store.probe().log()), ["remove tmp/*"]);
 }
 
 type Put<'p> = dyn Fn(&LocalStore) -> Result<ObjectKey, StoreError> + 'p;

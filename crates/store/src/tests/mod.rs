@@ -4,6 +4,7 @@
 mod bulk;
 mod formats;
 mod local;
+mod removal;
 mod whole;
 
 use crate::{Existing, ObjectKey, Store};
