@@ -41,6 +41,13 @@ impl MemoryCatalog {
     }
 }
 
+/// A catalog of its own with the same content; costs next to nothing.
+impl Clone for MemoryCatalog {
+    fn clone(&self) -> Self {
+        Self { state: RwLock::new(self.snapshot()), writer: Mutex::default() }
+    }
+}
+
 impl Catalog for MemoryCatalog {
     fn read(&self, f: &mut dyn FnMut(&dyn View) -> Result<()>) -> Result<()> {
         f(&*self.snapshot())
