@@ -31,6 +31,14 @@ pub enum CatalogError {
         /// The newest that this code knows.
         supported: u32,
     },
+    /// Written by an older version of Heirloom: `upgrade` makes it this one's.
+    #[error("the catalog has format {found}; this version works on {supported}")]
+    OlderFormat {
+        /// Its format.
+        found: u32,
+        /// The format that this code reads and writes.
+        supported: u32,
+    },
     /// Rows or pages do not hold what was written.
     #[error("the catalog is damaged: {what}")]
     Damaged {
@@ -81,6 +89,7 @@ impl CatalogError {
             Self::Interrupted | Self::Conflict { .. } => ErrorCode::Conflict,
             Self::Busy => ErrorCode::Unavailable,
             Self::NewerFormat { .. } => ErrorCode::NewerFormat,
+            Self::OlderFormat { .. } => ErrorCode::OlderFormat,
             Self::Damaged { .. } => ErrorCode::Corrupt,
             Self::NoSpace => ErrorCode::NoSpace,
             Self::ReadOnly => ErrorCode::Forbidden,

@@ -51,9 +51,11 @@ pub use error::CatalogError;
 pub use memory::MemoryCatalog;
 pub use row::{
     AliasRow, CollectionKind, CollectionRow, DraftRow, EdgeKind, EdgeRow, EventKind, EventRow,
-    Location, MembershipRow, ObjectRow, ObjectState, OperationRow, ProjectRow, RunRow, TagRow,
-    VersionRow, VersionState,
+    Location, MembershipRow, ObjectRow, ObjectState, OperationRow, PartRow, PartSetRow,
+    PartSetState, ProjectRow, RunRow, TagRow, VersionRow, VersionState,
 };
 #[cfg(feature = "sqlite")]
-pub use sqlite::{OpenMode, SCHEMA, SqliteCatalog, SqliteOptions};
+pub use sqlite::{
+    CatalogFile, OpenMode, SCHEMA, SnapshotTotals, SqliteCatalog, SqliteOptions,
+};
 pub use view::{Catalog, CatalogExt, Edit, Order, Result, Totals, View};

@@ -6,6 +6,7 @@
 //! prepared statement stays with its connection.
 
 mod apply;
+mod backup;
 mod check;
 mod convert;
 mod locate;
@@ -25,6 +26,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use crate::error::CatalogError;
 use crate::view::{Catalog, Edit, Result, View};
 
+pub use backup::{CatalogFile, SnapshotTotals};
 pub use schema::SCHEMA;
 use view::SqliteView;
 
@@ -90,18 +92,27 @@ pub struct SqliteCatalog {
 }
 
 impl SqliteCatalog {
-    /// Opens a catalog, making or migrating it as the mode allows. The directory
-    /// must exist.
+    /// Opens a catalog, making it as the mode allows. The directory must exist.
     ///
     /// # Errors
     /// [`CatalogError::CannotOpen`], [`CatalogError::NewerFormat`] when a newer
     /// version wrote it in a way that this one cannot read,
+    /// [`CatalogError::OlderFormat`] when [`SqliteCatalog::upgrade`] has to come first,
     /// [`CatalogError::Damaged`] when it is no catalog, [`CatalogError::Busy`].
     pub fn open(path: impl Into<PathBuf>, options: SqliteOptions) -> Result<Self> {
         let path = path.into();
         let (connection, how, access) = open::first(&path, &options)?;
         let idle = Mutex::new(vec![connection]);
         Ok(Self { path, options, how, access, idle, writer: Mutex::new(()) })
+    }
+
+    /// Brings the catalog of an older format to [`SCHEMA`], in one transaction, and
+    /// answers the format that it had. One that is of this format stays as it is.
+    ///
+    /// # Errors
+    /// As [`SqliteCatalog::open`]; [`CatalogError::ReadOnly`].
+    pub fn upgrade(path: impl AsRef<Path>, options: SqliteOptions) -> Result<u32> {
+        open::upgrade(path.as_ref(), &options)
     }
 
     /// The file.

@@ -13,6 +13,8 @@ pub enum ErrorCode {
     Forbidden,
     /// Something changed meanwhile, or a condition did not hold.
     Conflict,
+    /// The alias by which an edit found its base names another version now.
+    BaseMoved,
     /// The request itself is wrong.
     Invalid,
     /// The collection has another type.
@@ -29,6 +31,9 @@ pub enum ErrorCode {
     Unavailable,
     /// The repository was written by a newer version of Heirloom.
     NewerFormat,
+    /// The repository was written by an older version of Heirloom, and has to be
+    /// upgraded before this one uses it.
+    OlderFormat,
     /// An operation of the operating system failed.
     Io,
 }
@@ -40,6 +45,7 @@ impl ErrorCode {
             Self::NotFound => "not_found",
             Self::Forbidden => "forbidden",
             Self::Conflict => "conflict",
+            Self::BaseMoved => "base_moved",
             Self::Invalid => "invalid",
             Self::WrongType => "wrong_type",
             Self::Corrupt => "corrupt",
@@ -48,6 +54,7 @@ impl ErrorCode {
             Self::NoSpace => "no_space",
             Self::Unavailable => "unavailable",
             Self::NewerFormat => "newer_format",
+            Self::OlderFormat => "older_format",
             Self::Io => "io",
         }
     }
@@ -58,6 +65,7 @@ impl ErrorCode {
             Self::NotFound,
             Self::Forbidden,
             Self::Conflict,
+            Self::BaseMoved,
             Self::Invalid,
             Self::WrongType,
             Self::Corrupt,
@@ -66,6 +74,7 @@ impl ErrorCode {
             Self::NoSpace,
             Self::Unavailable,
             Self::NewerFormat,
+            Self::OlderFormat,
             Self::Io,
         ]
         .into_iter()

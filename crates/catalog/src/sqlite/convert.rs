@@ -142,7 +142,7 @@ impl<'a, 'row> Columns<'a, 'row> {
         self.next()
     }
 
-    fn unsigned(&mut self) -> Result<u64> {
+    pub(super) fn unsigned(&mut self) -> Result<u64> {
         let value = self.int()?;
         u64::try_from(value).map_err(|_| damaged(format!("a number is {value}")))
     }

@@ -1,4 +1,4 @@
-//! Opening: the first connection of a handle, which may make or migrate the
+//! Opening: the first connection of a handle, which may make or upgrade the
 //! file, and the later ones, which only follow.
 
 use std::path::Path;
@@ -72,7 +72,8 @@ fn read_write(path: &Path, options: &SqliteOptions) -> Result<(Connection, How, 
     let connection = connect(path, How::ReadWrite, options)?;
     let mut format = schema::format(&connection)?;
     let read_only = connection.is_readonly("main")?;
-    if format < SCHEMA && !read_only {
+    // What has a format already is migrated by `upgrade` alone.
+    if format == 0 && !read_only {
         prepare(&connection, options, path)?;
         format = schema::format(&connection)?;
     }
@@ -105,7 +106,10 @@ fn access(connection: &Connection, format: u32) -> Result<Access> {
     if format == 0 {
         return Err(CatalogError::Damaged { what: "the catalog is empty".to_owned() });
     }
-    if format <= SCHEMA {
+    if format < SCHEMA {
+        return Err(CatalogError::OlderFormat { found: format, supported: SCHEMA });
+    }
+    if format == SCHEMA {
         return Ok(Access::Write);
     }
     let (min_reader, min_writer) = schema::minimums(connection)?;
@@ -144,6 +148,29 @@ fn try_prepare(connection: &Connection, path: &Path) -> Result<()> {
         });
     }
     schema::migrate(connection)
+}
+
+/// Brings the database of an older format to [`SCHEMA`]; its format before.
+pub(super) fn upgrade(path: &Path, options: &SqliteOptions) -> Result<u32> {
+    let outcome = (|| {
+        if !path.is_file() {
+            return Err(CatalogError::CannotOpen {
+                path: path.display().to_string(),
+                what: "the file does not exist".to_owned(),
+            });
+        }
+        let connection = connect(path, How::ReadWrite, options)?;
+        let format = schema::format(&connection)?;
+        if format < SCHEMA && connection.is_readonly("main")? {
+            return Err(CatalogError::ReadOnly);
+        }
+        if (1..SCHEMA).contains(&format) {
+            prepare(&connection, options, path)?;
+        }
+        access(&connection, schema::format(&connection)?)?;
+        Ok(format)
+    })();
+    outcome.map_err(|error| named(path, error))
 }
 
 /// Says which file could not be opened.

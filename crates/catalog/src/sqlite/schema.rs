@@ -31,7 +31,7 @@ pub(super) fn format(connection: &Connection) -> Result<u32> {
     format_within(&transaction)
 }
 
-fn format_within(connection: &Connection) -> Result<u32> {
+pub(super) fn format_within(connection: &Connection) -> Result<u32> {
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let mark: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     let foreign = || CatalogError::Damaged { what: "the file is not a Heirloom catalog".into() };
