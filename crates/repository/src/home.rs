@@ -13,6 +13,7 @@ use heirloom_catalog::{CatalogExt, SqliteCatalog, SqliteOptions};
 use heirloom_core::ErrorCode;
 use serde::{Deserialize, Serialize};
 
+use crate::durable;
 use crate::problem::Failure;
 
 /// The format that this code reads and writes (`docs/format.md`).
@@ -64,7 +65,7 @@ impl Home {
             Err(problem) if problem.code == ErrorCode::NotFound => {}
             other => return other.and_then(Self::with_catalog),
         }
-        fs::create_dir_all(path).map_err(|error| io_problem("create", path, &error))?;
+        durable::make_directory(path).map_err(|error| io_problem("create", path, &error))?;
         // A catalog that was prepared but never used is one whose maker was
         // broken off, or is at work beside us.
         if !is_unused(&prepare_catalog(path)?)? {

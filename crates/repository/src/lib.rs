@@ -30,6 +30,7 @@ mod backend;
 mod browse;
 mod commit;
 mod docs;
+mod durable;
 mod edit;
 mod environment;
 mod home;
