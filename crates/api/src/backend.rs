@@ -12,14 +12,15 @@ use heirloom_core::{
 use heirloom_manifest::{BlobId, Entry, LogicalPath, NodeId};
 
 use crate::doc::{
-    CollectionDoc, Committed, EventDoc, Found, LineageDoc, ProjectDoc, RunDoc, RunVersion,
-    UsageReport, VerifyReport, VersionDoc,
+    AddedPart, CollectionDoc, Committed, EventDoc, FinishedParts, Found, LineageDoc, LineageEdge,
+    PartSetDoc, ProjectDoc, RunDoc, RunVersion, UsageReport, VerifyReport, VersionDoc,
 };
 use crate::problem::Problem;
 use crate::request::{
-    BeginDraft, Commit, Delete, DraftDoc, Expected, LineageQuery, ListVersions, ProjectRef,
-    StartRun, UpdateCollection, UpdateRun, UpdateVersion, UsageBy,
+    AddPart, BeginDraft, Commit, Delete, DraftDoc, Expected, FinishParts, LineageQuery,
+    ListVersions, ProjectRef, StartRun, UpdateCollection, UpdateRun, UpdateVersion, UsageBy,
 };
+use crate::transfer::{ImportVersion, ImportedRun};
 
 /// What every operation answers.
 pub type Answer<T> = Result<T, Problem>;
@@ -28,10 +29,12 @@ pub type Answer<T> = Result<T, Problem>;
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Answer<T>> + Send + 'a>>;
 
 /// What a backend can do beyond the contract.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BackendInfo {
     /// Bytes are on this machine: files can be cloned instead of sent.
     pub local: bool,
+    /// Identity of the repository, as `heirloom.toml` has it; empty in memory.
+    pub repository: String,
 }
 
 /// A file's bytes, as sent.
@@ -181,6 +184,19 @@ pub trait Backend: Send + Sync {
     /// has this content, in which case aliases, tags and edges are recorded.
     fn commit<'a>(&'a self, request: Commit) -> Pending<'a, Option<Committed>>;
 
+    // Parts from many writers.
+    fn add_part<'a>(&'a self, request: AddPart) -> Pending<'a, AddedPart>;
+    fn finish_parts<'a>(&'a self, request: FinishParts) -> Pending<'a, FinishedParts>;
+    /// Drops a set and its parts; answers what it was.
+    fn abort_parts<'a>(
+        &'a self,
+        project: ProjectRef,
+        name: ArtifactName,
+        distributed_id: String,
+    ) -> Pending<'a, PartSetDoc>;
+    /// Sets that were not finished, of all collections of a project: by name and id.
+    fn part_sets<'a>(&'a self, project: ProjectRef) -> Pending<'a, Vec<PartSetDoc>>;
+
     // Reading.
     fn resolve<'a>(
         &'a self,
@@ -275,6 +291,16 @@ pub trait Backend: Send + Sync {
         project: ProjectRef,
         reference: ArtifactRef,
     ) -> Pending<'a, VersionDoc>;
+
+    // Moving between repositories.
+    /// A version by its identity, in its own collection, whatever its state.
+    fn version<'a>(&'a self, version: VersionId) -> Pending<'a, VersionDoc>;
+    fn import_version<'a>(&'a self, request: ImportVersion) -> Pending<'a, Committed>;
+    /// Brings a run into the project that it names, which is made when it does not
+    /// exist.
+    fn import_run<'a>(&'a self, run: RunDoc) -> Pending<'a, ImportedRun>;
+    /// Brings those edges whose run and version are here; how many are new.
+    fn import_edges<'a>(&'a self, edges: Vec<LineageEdge>) -> Pending<'a, u64>;
 
     // Asking.
     fn lineage<'a>(&'a self, query: LineageQuery) -> Pending<'a, LineageDoc>;

@@ -1,8 +1,8 @@
 //! Documents: what operations answer. Fields may be added, never renamed.
 
 use heirloom_core::{
-    Alias, ArtifactName, ArtifactType, EntityName, ProjectName, Provenance, RunId, RunName,
-    RunState, Tag, Timestamp, Ttl, VersionId, VersionIndex,
+    Alias, ArtifactName, ArtifactType, EntityName, OnConflict, ProjectName, Provenance, RunId,
+    RunName, RunState, Tag, Timestamp, Ttl, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, ManifestId, NodeId};
 use serde::{Deserialize, Serialize};
@@ -213,6 +213,89 @@ pub struct Committed {
     pub files: u64,
     /// Sum of the entries' sizes.
     pub size: u64,
+}
+
+/// A part that was added to a set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddedPart {
+    /// Owner of the project.
+    pub entity: EntityName,
+    /// The project.
+    pub project: ProjectName,
+    /// The collection, under its present name.
+    pub name: ArtifactName,
+    /// The id of the set.
+    pub distributed_id: String,
+    /// The part's place in order of arrival, from 0.
+    pub part: u64,
+    /// Whether the set that was there under this id had expired, so that this part
+    /// begins another and those before are lost.
+    pub replaced: bool,
+}
+
+/// What a set of parts became.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishedParts {
+    /// The version.
+    pub committed: Committed,
+    /// Bytes written to the store to put the parts together; 0 when the answer is
+    /// that of an earlier request under the same key.
+    pub stored: u64,
+}
+
+/// Whether parts can still be added to a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PartSetState {
+    /// They can, and it can be finished.
+    Open,
+    /// Nobody finished it in time; its parts are gone or go with the next gc.
+    Expired,
+}
+
+/// Somebody who brought parts: a run, or a person without one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartWriter {
+    /// The run.
+    pub run: Option<RunRef>,
+    /// Who.
+    pub actor: String,
+    /// How many parts.
+    pub parts: u64,
+}
+
+/// Parts of one version to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartSetDoc {
+    /// Owner of the project.
+    pub entity: EntityName,
+    /// The project.
+    pub project: ProjectName,
+    /// The collection, which may not exist yet.
+    pub name: ArtifactName,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub artifact_type: ArtifactType,
+    /// The id that the writers agreed on.
+    pub distributed_id: String,
+    /// What counts when parts differ at one path.
+    pub on_conflict: OnConflict,
+    /// State.
+    pub state: PartSetState,
+    /// Number of parts.
+    pub parts: u64,
+    /// Who brought them, in order of their first part.
+    pub writers: Vec<PartWriter>,
+    /// Sum of the parts' entries: what several parts have counts several times.
+    pub files: u64,
+    /// Sum of the parts' sizes in bytes, counted likewise.
+    pub bytes: u64,
+    /// When the first part came.
+    pub started_at: Timestamp,
+    /// When the last part came.
+    pub touched_at: Timestamp,
+    /// When it expires unless another part comes, or expired.
+    pub expires_at: Timestamp,
 }
 
 /// One line of a collection's history.

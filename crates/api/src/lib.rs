@@ -20,19 +20,24 @@
 mod backend;
 mod doc;
 mod problem;
+mod repair;
 mod request;
+mod transfer;
 
 pub use backend::{
     Answer, Backend, BackendInfo, BlobKind, Downloader, EntryPage, PackSent, Pending, Sent,
     Uploader, Visit,
 };
 pub use doc::{
-    CollectionDoc, Committed, Damage, EventDoc, Found, LineageDoc, LineageEdge, LineageNode,
-    ProjectDoc, RunDoc, RunRef, RunVersion, StateDoc, Usage, UsageReport, VerifyReport, VersionDoc,
-    VersionRef,
+    AddedPart, CollectionDoc, Committed, Damage, EventDoc, FinishedParts, Found, LineageDoc,
+    LineageEdge, LineageNode, PartSetDoc, PartSetState, PartWriter, ProjectDoc, RunDoc, RunRef,
+    RunVersion, StateDoc, Usage, UsageReport, VerifyReport, VersionDoc, VersionRef,
 };
 pub use problem::Problem;
+pub use repair::{Ambiguity, Candidate, RebuildReport, RepairReport, Repaired, Sample};
 pub use request::{
-    BeginDraft, Commit, Delete, DraftDoc, Expected, LineageQuery, ListVersions, ProjectRef,
-    StartRun, Towards, UpdateCollection, UpdateRun, UpdateVersion, UsageBy,
+    AddPart, BaseAlias, BeginDraft, Commit, Delete, DraftDoc, Expected, FinishParts, LineageQuery,
+    ListVersions, ProjectRef, StartRun, Towards, UpdateCollection, UpdateRun, UpdateVersion,
+    UsageBy,
 };
+pub use transfer::{ImportVersion, ImportedRun, Origin};

@@ -2,7 +2,8 @@
 
 use heirloom_core::{
     Alias, ArtifactName, ArtifactRef, ArtifactType, DraftId, EntityName, IdempotencyKey,
-    ProjectName, Provenance, RunId, RunName, RunState, Tag, Ttl, VersionId, VersionIndex,
+    OnConflict, ProjectName, Provenance, RunId, RunName, RunState, Tag, Ttl, VersionId,
+    VersionIndex,
 };
 use heirloom_manifest::{BlobId, NodeId};
 
@@ -54,6 +55,8 @@ pub struct BeginDraft {
     pub name: ArtifactName,
     /// Its type; needed for the first version only.
     pub artifact_type: Option<ArtifactType>,
+    /// The version of this collection to start from; the newest when `None`.
+    pub base: Option<VersionId>,
 }
 
 /// A draft that was begun.
@@ -61,8 +64,8 @@ pub struct BeginDraft {
 pub struct DraftDoc {
     /// Its id.
     pub id: DraftId,
-    /// The newest version of the collection, which stays pinned while the
-    /// draft lives: its nodes and blobs need not be claimed.
+    /// The version asked for, or the newest of the collection. It stays pinned
+    /// while the draft lives: its nodes and blobs need not be claimed.
     pub base: Option<crate::VersionDoc>,
 }
 
@@ -98,8 +101,75 @@ pub struct Commit {
     pub provenance: Provenance,
     /// Make a new version even when the newest has this content.
     pub force_new: bool,
+    /// Commit only while this alias names that version; else `base_moved`.
+    pub base_alias: Option<BaseAlias>,
     /// Blobs beside the tree that belong to the version.
     pub attachments: Vec<BlobId>,
+}
+
+/// The alias by which an edit found the version that it changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseAlias {
+    /// The alias, of the collection that is committed to.
+    pub alias: Alias,
+    /// The version that it named when the edit began.
+    pub version: VersionId,
+}
+
+/// Adds what was sent under a draft to a set of parts, from which one version is
+/// made by [`FinishParts`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddPart {
+    /// One key per part: sent again, it answers the same.
+    pub key: IdempotencyKey,
+    /// The project.
+    pub project: ProjectRef,
+    /// The collection.
+    pub name: ArtifactName,
+    /// Its type; needed as long as it has no version.
+    pub artifact_type: Option<ArtifactType>,
+    /// The id that the writers agreed on: 1 to 256 bytes of printable text.
+    pub distributed_id: String,
+    /// What counts when parts differ; the first part fixes it, `None` takes what is
+    /// fixed.
+    pub on_conflict: Option<OnConflict>,
+    /// Root of the part's manifest tree.
+    pub root: NodeId,
+    /// The draft under which nodes and blobs were sent; it ends.
+    pub draft: DraftId,
+    /// The run that brings the part.
+    pub run: Option<RunId>,
+}
+
+/// Makes one version of all parts of a set, and ends the set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FinishParts {
+    /// One key per operation: sent again, it answers the same.
+    pub key: IdempotencyKey,
+    /// The project.
+    pub project: ProjectRef,
+    /// The collection.
+    pub name: ArtifactName,
+    /// Its type, to be checked.
+    pub artifact_type: Option<ArtifactType>,
+    /// The id of the set.
+    pub distributed_id: String,
+    /// Aliases to set, `latest` not needed.
+    pub aliases: Vec<Alias>,
+    /// Tags to add.
+    pub tags: Vec<Tag>,
+    /// Free text.
+    pub description: Option<String>,
+    /// A JSON object.
+    pub metadata: Option<serde_json::Value>,
+    /// Lifetime.
+    pub ttl: Ttl,
+    /// The run that finishes; those that brought parts get edges too.
+    pub run: Option<RunId>,
+    /// What is known of its making when there is no run.
+    pub provenance: Provenance,
+    /// Make a new version even when the newest has this content.
+    pub force_new: bool,
 }
 
 /// Condition on the holder of an alias.

@@ -51,6 +51,9 @@ pub enum CatalogError {
     /// The catalog's file or directory cannot be written.
     #[error("the catalog cannot be written")]
     ReadOnly,
+    /// The catalog is that of a backup.
+    #[error("this is a backup, which is only read")]
+    Sealed,
     /// The operating system failed below the database.
     #[error("reading or writing the catalog failed: {what} (SQLite code {code})")]
     Io {
@@ -92,7 +95,7 @@ impl CatalogError {
             Self::OlderFormat { .. } => ErrorCode::OlderFormat,
             Self::Damaged { .. } => ErrorCode::Corrupt,
             Self::NoSpace => ErrorCode::NoSpace,
-            Self::ReadOnly => ErrorCode::Forbidden,
+            Self::ReadOnly | Self::Sealed => ErrorCode::Forbidden,
             Self::Io { .. } | Self::CannotOpen { .. } => ErrorCode::Io,
             #[cfg(feature = "sqlite")]
             Self::Database { .. } => ErrorCode::Io,

@@ -40,6 +40,8 @@ pub enum OpenMode {
     Existing,
     /// The file must exist; every write fails with [`CatalogError::ReadOnly`].
     ReadOnly,
+    /// As `ReadOnly`, of a backup: writes fail with [`CatalogError::Sealed`].
+    Sealed,
 }
 
 /// How a catalog is opened.
@@ -161,6 +163,9 @@ impl SqliteCatalog {
     ) -> Result<()> {
         match self.access {
             Access::Write => {}
+            Access::ReadOnly if self.options.mode == OpenMode::Sealed => {
+                return Err(CatalogError::Sealed);
+            }
             Access::ReadOnly => return Err(CatalogError::ReadOnly),
             Access::NewerWriter(found) => {
                 return Err(CatalogError::NewerFormat { found, supported: SCHEMA });

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use heirloom_api::{
-    Backend, BackendInfo, BeginDraft, CollectionDoc, Commit, Committed, Delete, Downloader,
-    DraftDoc, EntryPage, EventDoc, Expected, Found, LineageDoc, LineageQuery, ListVersions,
+    AddPart, AddedPart, Backend, BackendInfo, BeginDraft, CollectionDoc, Commit, Committed, Delete,
+    Downloader, DraftDoc, EntryPage, EventDoc, Expected, FinishParts, FinishedParts, Found,
+    ImportVersion, ImportedRun, LineageDoc, LineageEdge, LineageQuery, ListVersions, PartSetDoc,
     Pending, Problem, ProjectDoc, ProjectRef, RunDoc, RunVersion, StartRun, UpdateCollection,
     UpdateRun, UpdateVersion, Uploader, UsageBy, UsageReport, VerifyReport, VersionDoc,
 };
@@ -18,7 +19,9 @@ use heirloom_manifest::{BlobId, Entry, LogicalPath, Tree};
 use crate::problem::Failure;
 use crate::read::{LocalDownloader, Nodes};
 use crate::write::LocalUploader;
-use crate::{Inner, access, browse, commit, edit, lineage, read, usage, verify, whence};
+use crate::{
+    Inner, access, browse, commit, edit, lineage, parts, read, transfer, usage, verify, whence,
+};
 
 /// A repository as one caller sees it.
 #[derive(Clone)]
@@ -77,7 +80,11 @@ fn place(
 
 impl Backend for RepositoryBackend {
     fn info(&self) -> BackendInfo {
-        BackendInfo { local: self.inner.local }
+        let home = self.inner.home.as_ref();
+        BackendInfo {
+            local: self.inner.local,
+            repository: home.map(|home| home.config().id.clone()).unwrap_or_default(),
+        }
     }
 
     fn projects(&self) -> Pending<'_, Vec<ProjectDoc>> {
@@ -136,6 +143,29 @@ impl Backend for RepositoryBackend {
 
     fn commit(&self, request: Commit) -> Pending<'_, Option<Committed>> {
         self.blocking(move |inner, caller| commit::commit(inner, caller, &request))
+    }
+
+    fn add_part(&self, request: AddPart) -> Pending<'_, AddedPart> {
+        self.blocking(move |inner, caller| parts::add(inner, caller, &request))
+    }
+
+    fn finish_parts(&self, request: FinishParts) -> Pending<'_, FinishedParts> {
+        self.blocking(move |inner, caller| parts::finish(inner, caller, &request))
+    }
+
+    fn abort_parts(
+        &self,
+        project: ProjectRef,
+        name: ArtifactName,
+        distributed_id: String,
+    ) -> Pending<'_, PartSetDoc> {
+        self.blocking(move |inner, caller| {
+            parts::abort(inner, caller, &project, &name, &distributed_id)
+        })
+    }
+
+    fn part_sets(&self, project: ProjectRef) -> Pending<'_, Vec<PartSetDoc>> {
+        self.blocking(move |inner, caller| parts::list(inner, caller, &project))
     }
 
     fn resolve(&self, project: ProjectRef, reference: ArtifactRef) -> Pending<'_, VersionDoc> {
@@ -294,6 +324,22 @@ impl Backend for RepositoryBackend {
 
     fn restore(&self, project: ProjectRef, reference: ArtifactRef) -> Pending<'_, VersionDoc> {
         self.blocking(move |inner, caller| edit::restore(inner, caller, &project, &reference))
+    }
+
+    fn version(&self, version: VersionId) -> Pending<'_, VersionDoc> {
+        self.blocking(move |inner, caller| transfer::version(inner, caller, version))
+    }
+
+    fn import_version(&self, request: ImportVersion) -> Pending<'_, Committed> {
+        self.blocking(move |inner, caller| transfer::import_version(inner, caller, &request))
+    }
+
+    fn import_run(&self, run: RunDoc) -> Pending<'_, ImportedRun> {
+        self.blocking(move |inner, caller| transfer::import_run(inner, caller, &run))
+    }
+
+    fn import_edges(&self, edges: Vec<LineageEdge>) -> Pending<'_, u64> {
+        self.blocking(move |inner, caller| transfer::import_edges(inner, caller, &edges))
     }
 
     fn lineage(&self, query: LineageQuery) -> Pending<'_, LineageDoc> {

@@ -2,14 +2,14 @@
 //! transaction.
 
 use heirloom_api::{Commit, Committed, Problem, VersionDoc, VersionRef};
-use heirloom_catalog::rules::{self, By, ExpectedIndex, OperationKey, Refusal};
+use heirloom_catalog::rules::{self, By, ExpectedIndex, FinishParts, OperationKey, Refusal};
 use heirloom_catalog::{CatalogExt, CollectionKind, EdgeKind, ProjectRow, View};
 use heirloom_core::{
     ArtifactName, Caller, CollectionId, DraftId, ErrorCode, Role, RunId, Scope, Timestamp,
     VersionId,
 };
 use heirloom_manifest::{
-    BlobId, Entry, ManifestId, ReadError, TreeSummary, check_tree, empty_tree, new_nodes,
+    BlobId, Entry, ManifestId, NodeId, ReadError, TreeSummary, check_tree, empty_tree, new_nodes,
 };
 use heirloom_store::{Kind, PackOptions, PackWriter};
 
@@ -17,7 +17,7 @@ use crate::problem::Failure;
 use crate::read::Nodes;
 use crate::record::{MAX_RECORD_BYTES, RecordedRun, VersionRecord};
 use crate::write::{claim, fenced};
-use crate::{Inner, access, docs, write};
+use crate::{Inner, access, docs, journal, write};
 
 /// Blobs claimed at once. Large, because a catalog looks up a sorted batch that
 /// is a fair part of its table by scanning rather than one by one.
@@ -25,7 +25,7 @@ const CLAIM_BATCH: usize = 65_536;
 
 /// Lost races for a number after which a commit gives up. Each lost race is
 /// another commit's success.
-const MAX_RACES: usize = 10_000;
+pub(crate) const MAX_RACES: usize = 10_000;
 
 pub(crate) fn commit(
     inner: &Inner,
@@ -61,23 +61,55 @@ fn run(inner: &Inner, caller: &Caller, request: &Commit) -> Result<Option<Commit
         version: VersionId::from_random(inner.env.random()),
         collection: CollectionId((inner.env.random() >> 1) as i64),
         now: inner.env.now(),
+        parts: None,
     };
-    let Some(draft) = request.draft else { return attempt.probe() };
-    // The first try shows what number a record must be written for; a key that
-    // was answered and content that is there already need none.
-    let done = match attempt.decide(None) {
-        Err(Refusal::IndexTaken { next, predecessor, .. }) => {
-            match attempt.create(draft, ExpectedIndex { index: next, predecessor }) {
-                // The draft may have been ended by a twin of this very request.
-                Err(failure) if failure.0.code == ErrorCode::Fenced => {
-                    attempt.decide(None).map_err(|_| failure)?
-                }
-                other => other?,
-            }
+    match request.draft {
+        Some(draft) => attempt.commit(draft).map(Some),
+        None => attempt.probe(),
+    }
+}
+
+/// Commits what was put together from parts, under a draft, and ends their set.
+pub(crate) fn commit_parts(
+    inner: &Inner,
+    caller: &Caller,
+    project: &ProjectRow,
+    request: &Commit,
+    draft: DraftId,
+    operation: &Operation,
+    parts: FinishParts,
+) -> Result<Committed, Failure> {
+    let attempt = Attempt {
+        inner,
+        caller,
+        request,
+        project: project.clone(),
+        digest: ManifestId::of_root(&request.root),
+        operation: operation.clone(),
+        metadata: request.metadata.as_ref().map(serde_json::Value::to_string),
+        version: VersionId::from_random(inner.env.random()),
+        collection: CollectionId((inner.env.random() >> 1) as i64),
+        now: inner.env.now(),
+        parts: Some(parts),
+    };
+    attempt.commit(draft)
+}
+
+/// The answer to an operation that was carried out before.
+pub(crate) fn answered(inner: &Inner, operation: &Operation) -> Result<Option<Committed>, Failure> {
+    inner.catalog.view(|view| {
+        let Some(done) = view.operation(&operation.key)? else { return Ok(None) };
+        if done.request != operation.request {
+            return Err(Refusal::KeyReused { key: operation.key.clone() }.into());
         }
-        other => other?,
-    };
-    attempt.answer(&done).map(Some)
+        let done: rules::Committed = serde_json::from_str(&done.answer).map_err(|error| {
+            Problem::new(
+                ErrorCode::Corrupt,
+                format!("the stored answer of operation {:?}: {error}", operation.key),
+            )
+        })?;
+        committed(view, &done).map(Some)
+    })
 }
 
 /// A version that was checked and written down, but for its number.
@@ -101,9 +133,32 @@ struct Attempt<'r> {
     version: VersionId,
     collection: CollectionId,
     now: Timestamp,
+    /// The set that the content was put together from.
+    parts: Option<FinishParts>,
 }
 
 impl Attempt<'_> {
+    fn commit(&self, draft: DraftId) -> Result<Committed, Failure> {
+        // The first try shows what number a record must be written for; a key that
+        // was answered and content that is there already need none.
+        let done = match self.decide(None) {
+            Err(Refusal::IndexTaken { next, predecessor, .. }) => {
+                match self.create(draft, ExpectedIndex { index: next, predecessor }) {
+                    // The draft may have been ended by a twin of this very request.
+                    Err(failure) if failure.0.code == ErrorCode::Fenced => {
+                        self.decide(None).map_err(|_| failure)?
+                    }
+                    other => other?,
+                }
+            }
+            other => other?,
+        };
+        if done.created {
+            journal::after_commit(self.inner, &self.project, done.version);
+        }
+        self.inner.catalog.view(|view| committed(view, &done))
+    }
+
     /// Without a draft: the answer when the newest version has this content.
     fn probe(&self) -> Result<Option<Committed>, Failure> {
         let known = self.inner.catalog.view(|view| {
@@ -117,7 +172,7 @@ impl Attempt<'_> {
             return Ok(None);
         }
         match self.decide(None) {
-            Ok(done) => self.answer(&done).map(Some),
+            Ok(done) => self.inner.catalog.view(|view| committed(view, &done)).map(Some),
             Err(Refusal::NeedsDraft { .. }) => Ok(None),
             Err(refusal) => Err(refusal.into()),
         }
@@ -156,8 +211,10 @@ impl Attempt<'_> {
                     attachments: &request.attachments,
                     draft: request.draft,
                     force_new: request.force_new,
+                    base_alias: request.base_alias.as_ref().map(|base| (&base.alias, base.version)),
                     expected: written.map(|written| written.expected),
                     record: written.map(|written| written.record),
+                    parts: self.parts,
                 },
             )
             .map(rules::Decision::into_parts)
@@ -169,7 +226,8 @@ impl Attempt<'_> {
     fn create(&self, draft: DraftId, mut next: ExpectedIndex) -> Result<rules::Committed, Failure> {
         let inner = self.inner;
         let scope = Scope(self.project.id);
-        let TreeSummary { entries, size, .. } = check_new(inner, scope, draft, self.request)?;
+        let TreeSummary { entries, size, .. } =
+            check_new(inner, scope, draft, self.request.root, &self.request.attachments)?;
         let _turn = inner.home.as_ref().and_then(crate::Home::commit_turn);
         for _ in 0..MAX_RACES {
             let record =
@@ -183,8 +241,7 @@ impl Attempt<'_> {
             }
             let mut pack = PackWriter::new(&*inner.store, PackOptions::default())?;
             let record = pack.add(Kind::VersionRecord, &bytes)?;
-            let finished = pack.finish()?.expect("a pack with one blob is not empty");
-            write::publish_pack(inner, scope, draft, &finished)?;
+            write::publish_pack(inner, scope, draft, pack)?;
             match self.decide(Some(&Written { entries, size, record, expected: next })) {
                 Err(Refusal::IndexTaken { next: index, predecessor, .. }) => {
                     next = ExpectedIndex { index, predecessor };
@@ -204,13 +261,19 @@ impl Attempt<'_> {
 }
 
 /// The client's key, made unique per actor, and a hash of what was asked.
-struct Operation {
-    key: String,
-    request: [u8; 32],
+#[derive(Clone)]
+pub(crate) struct Operation {
+    pub(crate) key: String,
+    pub(crate) request: [u8; 32],
 }
 
 impl Operation {
     fn new(caller: &Caller, request: &Commit) -> Self {
+        Self::about(caller, request, request.root.as_bytes())
+    }
+
+    /// Of a commit whose content is what `content` says.
+    pub(crate) fn about(caller: &Caller, request: &Commit, content: &[u8]) -> Self {
         let mut hasher = blake3::Hasher::new();
         let mut part = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
@@ -221,7 +284,7 @@ impl Operation {
         part(request.project.entity.as_str().as_bytes());
         part(request.project.project.as_str().as_bytes());
         part(request.name.as_str().as_bytes());
-        part(request.root.as_bytes());
+        part(content);
         part(&request.run.map_or(0, RunId::get).to_le_bytes());
         part(&[u8::from(request.force_new)]);
         let texts = (
@@ -234,6 +297,10 @@ impl Operation {
             &request.attachments,
         );
         part(serde_json::to_string(&texts).expect("plain values always serialise").as_bytes());
+        if let Some(base) = &request.base_alias {
+            part(base.alias.as_str().as_bytes());
+            part(&base.version.get().to_le_bytes());
+        }
         Self {
             key: format!("{}/{}", caller.actor(), request.key),
             request: *hasher.finalize().as_bytes(),
@@ -242,28 +309,6 @@ impl Operation {
 }
 
 impl Attempt<'_> {
-    fn answer(&self, done: &rules::Committed) -> Result<Committed, Failure> {
-        self.inner.catalog.view(|view| {
-            let version = view.version(done.version)?.ok_or_else(|| {
-                Problem::new(ErrorCode::NotFound, "the version was deleted meanwhile")
-            })?;
-            let (collection, project) = access::home_of(view, done.collection)?;
-            Ok(Committed {
-                version: VersionRef {
-                    id: done.version,
-                    entity: project.entity,
-                    project: project.name,
-                    name: collection.name,
-                    index: done.index,
-                },
-                digest: done.digest,
-                created: done.created,
-                files: version.entries,
-                size: version.size,
-            })
-        })
-    }
-
     fn build_record(
         &self,
         view: &dyn View,
@@ -281,25 +326,7 @@ impl Attempt<'_> {
                 (self.collection, request.name.clone(), artifact_type)
             }
         };
-        let run = match request.run {
-            None => None,
-            Some(id) => view.run(id)?,
-        };
-        let run = match run {
-            None => None,
-            Some(run) => {
-                let edges = view.edges_of_runs(&[run.id], Some(EdgeKind::Used))?;
-                let used: Vec<VersionId> = edges.into_iter().map(|edge| edge.version).collect();
-                Some(RecordedRun {
-                    id: run.id,
-                    name: run.name,
-                    display_name: run.display_name,
-                    job_type: run.job_type,
-                    group: run.group,
-                    used: sorted(&used),
-                })
-            }
-        };
+        let run = recorded_run(view, request.run)?;
         Ok(VersionRecord {
             version: self.version,
             collection_id,
@@ -326,7 +353,50 @@ impl Attempt<'_> {
     }
 }
 
-fn sorted<T: Ord + Clone>(list: &[T]) -> Vec<T> {
+/// A commit's answer as a document.
+fn committed(view: &dyn View, done: &rules::Committed) -> Result<Committed, Failure> {
+    let version = view
+        .version(done.version)?
+        .ok_or_else(|| Problem::new(ErrorCode::NotFound, "the version was deleted meanwhile"))?;
+    let (collection, project) = access::home_of(view, done.collection)?;
+    Ok(Committed {
+        version: VersionRef {
+            id: done.version,
+            entity: project.entity,
+            project: project.name,
+            name: collection.name,
+            index: done.index,
+        },
+        digest: done.digest,
+        created: done.created,
+        files: version.entries,
+        size: version.size,
+    })
+}
+
+/// A run as a record keeps it, with what it has used so far.
+pub(crate) fn recorded_run(
+    view: &dyn View,
+    run: Option<RunId>,
+) -> Result<Option<RecordedRun>, Failure> {
+    let run = match run {
+        None => None,
+        Some(id) => view.run(id)?,
+    };
+    let Some(run) = run else { return Ok(None) };
+    let edges = view.edges_of_runs(&[run.id], Some(EdgeKind::Used))?;
+    let used: Vec<VersionId> = edges.into_iter().map(|edge| edge.version).collect();
+    Ok(Some(RecordedRun {
+        id: run.id,
+        name: run.name,
+        display_name: run.display_name,
+        job_type: run.job_type,
+        group: run.group,
+        used: sorted(&used),
+    }))
+}
+
+pub(crate) fn sorted<T: Ord + Clone>(list: &[T]) -> Vec<T> {
     let mut list = list.to_vec();
     list.sort();
     list.dedup();
@@ -336,11 +406,12 @@ fn sorted<T: Ord + Clone>(list: &[T]) -> Vec<T> {
 /// Checks everything that the new tree has and the draft's base has not: nodes
 /// are whole and canonical, blobs are there and leased, paths follow the rules.
 /// The cost follows the difference.
-fn check_new(
+pub(crate) fn check_new(
     inner: &Inner,
     scope: Scope,
     draft: DraftId,
-    request: &Commit,
+    root: NodeId,
+    attachments: &[BlobId],
 ) -> Result<TreeSummary, Failure> {
     let base = inner.catalog.view(|view| {
         let row = rules::check_draft(view, scope, draft)?;
@@ -352,20 +423,20 @@ fn check_new(
     let base = base.unwrap_or_else(empty_tree);
     let mut nodes = Nodes::new(inner, scope);
     let mut claims = Claims { inner, scope, draft, pending: Vec::new() };
-    claims.pending.extend(request.attachments.iter().map(|id| (*id, None)));
+    claims.pending.extend(attachments.iter().map(|id| (*id, None)));
     // The empty tree is known to all readers, but a version's blobs are stored.
-    if request.root == empty_tree() {
-        claims.pending.push((request.root.as_blob(), None));
+    if root == empty_tree() {
+        claims.pending.push((root.as_blob(), None));
     }
     // Claimed before they are read, so that a node that was never sent is told
     // as missing, and none goes away in between.
-    new_nodes(&mut nodes, &base, &request.root, |ids| {
+    new_nodes(&mut nodes, &base, &root, |ids| {
         claims.pending.extend(ids.iter().map(|id| (id.as_blob(), None)));
         Ok(claims.flush()?)
     })
     .map_err(refused)?;
     // What the base has at the same path is pinned with it.
-    let tree = check_tree(&mut nodes, &base, &request.root, |_, entry| {
+    let tree = check_tree(&mut nodes, &base, &root, |_, entry| {
         if let Entry::File { blob, size } = entry {
             claims.pending.push((*blob, Some(*size)));
         }
@@ -428,7 +499,7 @@ impl Claims<'_> {
     }
 }
 
-/// The version that a draft of this collection starts from.
+/// The version that a draft of this collection starts from when none is asked for.
 pub(crate) fn base_of(
     view: &dyn View,
     caller: &Caller,
@@ -442,4 +513,26 @@ pub(crate) fn base_of(
     let Some(newest) = view.newest(collection.id)? else { return Ok(None) };
     let Some(row) = view.version(newest.version)? else { return Ok(None) };
     docs::version(view, caller, &row, &newest, &collection, project).map(Some)
+}
+
+/// The version that a draft was asked to start from. It must be the collection's
+/// own: what it has is not sent, and so must be in the project already.
+pub(crate) fn base_asked(
+    view: &dyn View,
+    caller: &Caller,
+    project: &ProjectRow,
+    name: &ArtifactName,
+    base: VersionId,
+) -> Result<VersionDoc, Failure> {
+    let absent = || Failure::from(Problem::not_found("version", base));
+    let collection = rules::find_collection(view, project.id, name)?.ok_or_else(absent)?;
+    if collection.kind != CollectionKind::Sequence {
+        return Err(Refusal::IsPortfolio { name: collection.name }.into());
+    }
+    let row = view
+        .version(base)?
+        .filter(|row| row.state.is_committed() && row.collection == collection.id)
+        .ok_or_else(absent)?;
+    let place = view.membership(collection.id, row.index)?.ok_or_else(absent)?;
+    docs::version(view, caller, &row, &place, &collection, project)
 }

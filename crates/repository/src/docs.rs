@@ -4,8 +4,8 @@ use heirloom_api::{
     CollectionDoc, EventDoc, Problem, ProjectDoc, RunDoc, RunRef, StateDoc, VersionDoc, VersionRef,
 };
 use heirloom_catalog::{
-    CollectionKind, CollectionRow, EventKind, EventRow, MembershipRow, ProjectRow, RunRow,
-    VersionRow, VersionState, View,
+    CollectionKind, CollectionRow, EventRow, MembershipRow, ProjectRow, RunRow, VersionRow,
+    VersionState, View,
 };
 use heirloom_core::{Caller, ErrorCode, RunId};
 
@@ -179,31 +179,11 @@ pub(crate) fn event(view: &dyn View, caller: &Caller, row: EventRow) -> Result<E
         seq: row.seq,
         at: row.at,
         actor: row.actor,
-        event: event_name(row.kind).to_owned(),
+        event: row.kind.as_str().to_owned(),
         version: row.index.map(|index| index.to_string()),
         run: visible_run_ref(view, caller, row.run)?,
         detail: json(Some(&row.detail))?.unwrap_or_default(),
     })
-}
-
-fn event_name(kind: EventKind) -> &'static str {
-    match kind {
-        EventKind::Committed => "committed",
-        EventKind::Unchanged => "unchanged",
-        EventKind::AliasSet => "alias_set",
-        EventKind::AliasRemoved => "alias_removed",
-        EventKind::Tagged => "tagged",
-        EventKind::Untagged => "untagged",
-        EventKind::Updated => "updated",
-        EventKind::Renamed => "renamed",
-        EventKind::TypeChanged => "type_changed",
-        EventKind::Linked => "linked",
-        EventKind::Unlinked => "unlinked",
-        EventKind::Deleted => "deleted",
-        EventKind::Restored => "restored",
-        EventKind::Purged => "purged",
-        _ => "other",
-    }
 }
 
 fn json(text: Option<&str>) -> Result<Option<serde_json::Value>, Failure> {

@@ -54,7 +54,7 @@ impl Inner {
 }
 
 /// The project, made when it does not exist.
-fn ensure_project(
+pub(crate) fn ensure_project(
     inner: &Inner,
     caller: &Caller,
     project: &ProjectRef,
@@ -170,7 +170,10 @@ pub(crate) fn begin_draft(
     let project = ensure_project(inner, caller, &request.project)?;
     let draft = DraftId::from_random(inner.env.random());
     let base = inner.decide_soon(|view| {
-        let base = commit::base_of(view, caller, &project, &request.name)?;
+        let base = match request.base {
+            None => commit::base_of(view, caller, &project, &request.name)?,
+            Some(base) => Some(commit::base_asked(view, caller, &project, &request.name, base)?),
+        };
         let decision = rules::begin_draft(
             view,
             &rules::BeginDraft {
@@ -540,6 +543,7 @@ pub(crate) fn copy(
         project: project.clone(),
         name: name.clone(),
         artifact_type: Some(home.artifact_type.clone()),
+        base: None,
     };
     let draft = begin_draft(inner, caller, &begin)?.id;
     let outcome = (|| {
@@ -569,6 +573,7 @@ pub(crate) fn copy(
             run,
             provenance: source.provenance.clone(),
             force_new: false,
+            base_alias: None,
             attachments: source.attachments.clone(),
         };
         commit::commit(inner, caller, &request)?.ok_or_else(|| write::fenced(draft).into())

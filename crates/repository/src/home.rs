@@ -1,4 +1,5 @@
-//! The repository's directory: made at first use, refused when newer.
+//! The repository's directory: made at first use, refused when it is newer, older
+//! or not whole.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -13,14 +14,21 @@ use heirloom_catalog::{CatalogExt, SqliteCatalog, SqliteOptions};
 use heirloom_core::ErrorCode;
 use serde::{Deserialize, Serialize};
 
-use crate::durable;
 use crate::problem::Failure;
+use crate::{durable, reserve};
 
 /// The format that this code reads and writes (`docs/format.md`).
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
-const CONFIG: &str = "heirloom.toml";
-const CATALOG: &str = "catalog.sqlite3";
+pub(crate) const CONFIG: &str = "heirloom.toml";
+pub(crate) const CATALOG: &str = "catalog.sqlite3";
+
+/// Says that the directory is a backup, or becomes one.
+pub(crate) const BACKUP: &str = "backup.json";
+
+/// Says that a backup is being restored into the directory.
+pub(crate) const RESTORE: &str = "restore.json";
+
 const COMMIT_LOCK: &str = "commit.lock";
 
 /// How long a commit waits for its turn.
@@ -50,6 +58,7 @@ pub enum StorageConfig {
 pub struct Home {
     path: PathBuf,
     config: HomeConfig,
+    is_backup: bool,
     /// Whether a commit waited for its turn in vain, and nobody had one since.
     stuck: Arc<AtomicBool>,
 }
@@ -58,13 +67,16 @@ impl Home {
     /// Opens the directory, or makes a repository in it when there is none.
     ///
     /// # Errors
-    /// `newer_format` for a newer repository, `corrupt` for a damaged
+    /// `newer_format` for a newer repository, `older_format` for one that has to be
+    /// upgraded first, `conflict` for a backup or restore that was broken off,
+    /// `corrupt` for a damaged
     /// `heirloom.toml` or a directory that has lost it or the catalog, `io`.
     pub fn open_or_create(path: &Path, new_id: impl FnOnce() -> String) -> Result<Self, Problem> {
         match Self::open(path) {
             Err(problem) if problem.code == ErrorCode::NotFound => {}
             other => return other.and_then(Self::with_catalog),
         }
+        half_made(path)?;
         durable::make_directory(path).map_err(|error| io_problem("create", path, &error))?;
         // A catalog that was prepared but never used is one whose maker was
         // broken off, or is at work beside us.
@@ -81,6 +93,7 @@ impl Home {
         }
         let config = HomeConfig { format: FORMAT, id: new_id(), storage: StorageConfig::Directory };
         write_config(path, &config)?;
+        reserve::ensure(path);
         // Another process may have been faster; what is there counts.
         Self::open(path)
     }
@@ -106,42 +119,19 @@ impl Home {
     /// # Errors
     /// As [`Home::open_or_create`], and `not_found` when there is no repository.
     pub fn open(path: &Path) -> Result<Self, Problem> {
-        let file = path.join(CONFIG);
-        let text = match fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(error)
-                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-            {
-                return Err(Problem::not_found("repository", path.display()));
-            }
-            Err(error) => return Err(io_problem("read", &file, &error)),
-        };
-        let damaged = |why: &str| {
-            Problem::new(
-                ErrorCode::Corrupt,
-                format!("{} cannot be understood: {why}", file.display()),
-            )
-        };
-        let table: toml::Table =
-            text.parse().map_err(|error: toml::de::Error| damaged(error.message()))?;
-        let format = table.get("format").and_then(toml::Value::as_integer);
-        match format {
-            None => return Err(damaged("it has no `format`")),
-            // Looked at before the rest, which a newer format may have changed.
-            Some(found) if found > i64::from(FORMAT) => {
-                return Err(Problem::new(
-                    ErrorCode::NewerFormat,
-                    format!(
-                        "the repository at {} has format {found}; this version of heirloom knows {FORMAT}",
-                        path.display()
-                    ),
-                ));
-            }
-            Some(found) if found < 1 => return Err(damaged("its `format` is below 1")),
-            Some(_) => {}
+        let config = read_config(path)?;
+        if config.format < FORMAT {
+            return Err(Problem::new(
+                ErrorCode::OlderFormat,
+                format!(
+                    "the repository at {} has format {}; this version of heirloom works on format {FORMAT}",
+                    path.display(),
+                    config.format
+                ),
+            ));
         }
-        let config = table.try_into().map_err(|error: toml::de::Error| damaged(error.message()))?;
-        Ok(Self { path: path.to_owned(), config, stuck: Arc::default() })
+        let is_backup = path.join(BACKUP).exists();
+        Ok(Self { path: path.to_owned(), config, is_backup, stuck: Arc::default() })
     }
 
     /// The directory.
@@ -152,6 +142,11 @@ impl Home {
     /// What `heirloom.toml` says.
     pub fn config(&self) -> &HomeConfig {
         &self.config
+    }
+
+    /// Whether the directory is a backup, which is only read.
+    pub fn is_backup(&self) -> bool {
+        self.is_backup
     }
 
     /// The catalog's file.
@@ -194,6 +189,54 @@ impl Home {
     }
 }
 
+/// Reads `heirloom.toml` of this format or an older one.
+pub(crate) fn read_config(path: &Path) -> Result<HomeConfig, Problem> {
+    let file = path.join(CONFIG);
+    let text = match fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Err(Problem::not_found("repository", path.display()));
+        }
+        Err(error) => return Err(io_problem("read", &file, &error)),
+    };
+    let damaged = |why: &str| {
+        Problem::new(ErrorCode::Corrupt, format!("{} cannot be understood: {why}", file.display()))
+    };
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| damaged(error.message()))?;
+    let format = table.get("format").and_then(toml::Value::as_integer);
+    match format {
+        None => return Err(damaged("it has no `format`")),
+        // Looked at before the rest, which a newer format may have changed.
+        Some(found) if found > i64::from(FORMAT) => {
+            return Err(Problem::new(
+                ErrorCode::NewerFormat,
+                format!(
+                    "the repository at {} has format {found}; this version of heirloom knows {FORMAT}",
+                    path.display()
+                ),
+            ));
+        }
+        Some(found) if found < 1 => return Err(damaged("its `format` is below 1")),
+        Some(_) => {}
+    }
+    table.try_into().map_err(|error: toml::de::Error| damaged(error.message()))
+}
+
+/// Refuses a directory that is to become a backup or a restored repository: a new
+/// repository in it would be taken for that.
+fn half_made(path: &Path) -> Result<(), Problem> {
+    let what = match (path.join(BACKUP).exists(), path.join(RESTORE).exists()) {
+        (true, _) => "a backup into it",
+        (_, true) => "restoring a backup into it",
+        _ => return Ok(()),
+    };
+    Err(Problem::new(
+        ErrorCode::Conflict,
+        format!("{} is no repository: {what} was broken off or is at work", path.display()),
+    ))
+}
+
 /// The catalog of a directory that is becoming a repository.
 fn prepare_catalog(path: &Path) -> Result<SqliteCatalog, Problem> {
     Ok(SqliteCatalog::open(path.join(CATALOG), SqliteOptions::default()).map_err(Failure::from)?)
@@ -205,12 +248,11 @@ fn is_unused(catalog: &SqliteCatalog) -> Result<bool, Problem> {
 }
 
 fn write_config(path: &Path, config: &HomeConfig) -> Result<(), Problem> {
-    let text = toml::to_string(config).expect("plain fields always serialise");
     let staged = path.join(format!(".{CONFIG}-{}", config.id));
     let target = path.join(CONFIG);
     let result = (|| {
         let mut file = File::options().write(true).create_new(true).open(&staged)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(config_text(config).as_bytes())?;
         file.sync_all()?;
         // A link fails where a rename would replace what another process wrote.
         match fs::hard_link(&staged, &target) {
@@ -221,6 +263,34 @@ fn write_config(path: &Path, config: &HomeConfig) -> Result<(), Problem> {
     })();
     let _ = fs::remove_file(&staged);
     result.map_err(|error| io_problem("write", &target, &error))
+}
+
+/// The bytes of `heirloom.toml`.
+pub(crate) fn config_text(config: &HomeConfig) -> String {
+    toml::to_string(config).expect("plain fields always serialise")
+}
+
+/// Puts a small file in its place: whole or not at all, durable on return.
+pub(crate) fn replace_file(target: &Path, bytes: &[u8]) -> Result<(), Problem> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let staged = target.with_file_name(format!(".{name}-new"));
+    let written = (|| {
+        let mut file = File::create(&staged)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    })();
+    written.map_err(|error| io_problem("write", &staged, &error))?;
+    put_in_place(&staged, target)
+}
+
+/// Renames a flushed file over another of the same directory, durably.
+pub(crate) fn put_in_place(staged: &Path, target: &Path) -> Result<(), Problem> {
+    fs::rename(staged, target)
+        .and_then(|()| match target.parent() {
+            Some(parent) => File::open(parent)?.sync_all(),
+            None => Ok(()),
+        })
+        .map_err(|error| io_problem("write", target, &error))
 }
 
 pub(crate) fn io_problem(op: &str, path: &Path, error: &std::io::Error) -> Problem {
@@ -246,14 +316,14 @@ mod tests {
         let names = fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().file_name());
         let mut names: Vec<_> = names.collect();
         names.sort();
-        assert_eq!(names, [CATALOG, CONFIG], "nothing is left beside the files");
+        assert_eq!(names, [CATALOG, CONFIG, "reserve"], "nothing is left beside the files");
     }
 
     #[test]
     fn a_newer_or_damaged_home_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join(CONFIG);
-        fs::write(&config, "format = 2\nwhatever = true\n").unwrap();
+        fs::write(&config, format!("format = {}\nwhatever = true\n", FORMAT + 1)).unwrap();
         assert_eq!(Home::open(dir.path()).unwrap_err().code, ErrorCode::NewerFormat);
         fs::write(&config, "format = ").unwrap();
         assert_eq!(Home::open(dir.path()).unwrap_err().code, ErrorCode::Corrupt);

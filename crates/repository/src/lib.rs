@@ -27,17 +27,27 @@
 
 mod access;
 mod backend;
+mod backup;
 mod browse;
+mod codec;
 mod commit;
 mod docs;
 mod durable;
 mod edit;
 mod environment;
 mod home;
+pub mod journal;
 mod lineage;
+#[cfg_attr(not(test), expect(dead_code, reason = "drafts and gc are about to use it"))]
+mod owner;
+mod parts;
 mod problem;
 mod read;
 mod record;
+mod reserve;
+mod sealed;
+mod transfer;
+mod upgrade;
 mod usage;
 mod verify;
 mod whence;
@@ -52,9 +62,11 @@ use heirloom_core::Caller;
 use heirloom_store::{LocalStore, MemoryStore, Store};
 
 pub use backend::RepositoryBackend;
+pub use backup::{BackupInfo, BackupProgress, BackupReport, OnBackup, backup, restore};
 pub use environment::{Environment, SystemEnvironment};
 pub use home::{FORMAT, Home, HomeConfig, StorageConfig};
 pub use record::{MAX_RECORD_BYTES, RecordError, RecordedRun, VersionRecord};
+pub use upgrade::{Keep, Upgraded, upgrade};
 
 use problem::Failure;
 
@@ -80,10 +92,11 @@ impl std::fmt::Debug for Repository {
 }
 
 impl Repository {
-    /// Opens the repository in a directory, or makes one there.
+    /// Opens the repository in a directory, or makes one there. A backup is opened
+    /// too, and refuses every change.
     ///
     /// # Errors
-    /// `newer_format`, `corrupt`, `forbidden`, `io`: see [`Home::open_or_create`].
+    /// `newer_format`, `older_format`, `corrupt`, `forbidden`, `io`: see [`Home::open_or_create`].
     pub fn open(path: &Path, env: impl Environment + 'static) -> Result<Self, Problem> {
         let home = Home::open_or_create(path, || {
             uuid::Builder::from_random_bytes(
@@ -93,9 +106,13 @@ impl Repository {
             .to_string()
         })?;
         let store = LocalStore::open(home.path()).map_err(Failure::from)?;
-        let options = SqliteOptions { mode: OpenMode::Existing, ..SqliteOptions::default() };
+        let (store, mode): (Box<dyn Store>, _) = match home.is_backup() {
+            true => (Box::new(sealed::Sealed(store)), OpenMode::Sealed),
+            false => (Box::new(store), OpenMode::Existing),
+        };
+        let options = SqliteOptions { mode, ..SqliteOptions::default() };
         let catalog = SqliteCatalog::open(home.catalog_path(), options).map_err(Failure::from)?;
-        Ok(Self::assemble(Box::new(store), Box::new(catalog), Box::new(env), Some(home)))
+        Ok(Self::assemble(store, Box::new(catalog), Box::new(env), Some(home)))
     }
 
     /// An empty repository in memory, for tests and examples.

@@ -7,12 +7,13 @@ use heirloom_core::{
 };
 use heirloom_manifest::{BlobId, ManifestId, NodeId};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::alias::{advance_latest, put_aliases};
 use super::draft::check_draft;
 use super::journal::event;
 use super::lookup::{existing_run, find_collection, loggable};
+use super::parts::{FinishParts, check_finish, finish_set};
 use super::update::{add_tags, check_json_object};
 use super::{By, Decision, OperationKey, Refusal, once};
 use crate::error::CatalogError;
@@ -76,10 +77,15 @@ pub struct Commit<'a> {
     pub draft: Option<DraftId>,
     /// Makes a version even when the newest has the same content.
     pub force_new: bool,
+    /// The alias by which the base of an edit was found, and that base: the
+    /// commit happens only while the one names the other.
+    pub base_alias: Option<(&'a Alias, VersionId)>,
     /// What `record` was written for.
     pub expected: Option<ExpectedIndex>,
     /// The version record, stored and published under the draft.
     pub record: Option<BlobId>,
+    /// The set of parts that the content was put together from; it ends here.
+    pub parts: Option<FinishParts>,
 }
 
 /// Answer to a [`Commit`].
@@ -119,13 +125,14 @@ pub fn newest_has(
 /// Commits content: the newest version when that has it already, else the next.
 ///
 /// The order of the checks is part of the contract: an answered key gives its
-/// answer whatever changed since; then the draft, the type, the comparison with
-/// the newest version, and last the place in the sequence.
+/// answer whatever changed since; then the draft, the type, the base of an edit,
+/// the comparison with the newest version, and last the place in the sequence.
 ///
 /// # Errors
 /// [`Refusal::KeyReused`], [`Refusal::Fenced`], [`Refusal::IsPortfolio`],
 /// [`Refusal::WrongType`], [`Refusal::NeedsType`], [`Refusal::NotFound`] for the
-/// run, [`Refusal::ProtectedAlias`], [`Refusal::InvalidMetadata`],
+/// run, [`Refusal::BaseMoved`], [`Refusal::PartsMoved`], [`Refusal::ProtectedAlias`],
+/// [`Refusal::InvalidMetadata`],
 /// [`Refusal::NeedsDraft`], [`Refusal::IndexTaken`] (write a record for the
 /// values in it and call again), [`Refusal::MissingBlobs`] when root, record or
 /// attachments are not in the project, [`Refusal::IdTaken`].
@@ -141,12 +148,47 @@ fn decide(view: &dyn View, request: &Commit<'_>) -> Result<Decision<Committed>, 
     if let Some(run) = request.run {
         existing_run(view, run)?;
     }
+    if let Some((alias, base)) = request.base_alias {
+        check_base(view, request, found.as_ref(), alias, base)?;
+    }
+    if let Some(parts) = request.parts {
+        check_finish(view, parts, request.by.at)?;
+    }
     if let (Some(collection), false) = (&found, request.force_new)
         && let Some((membership, version)) = newest_of(view, collection.id, &request.digest)?
     {
         return unchanged(view, request, collection, &membership, version);
     }
     create(view, request, found)
+}
+
+/// The alias must name what it named when the edit began.
+fn check_base(
+    view: &dyn View,
+    request: &Commit<'_>,
+    collection: Option<&CollectionRow>,
+    alias: &Alias,
+    base: VersionId,
+) -> Result<(), Refusal> {
+    let holder = match collection {
+        Some(row) => view.alias(row.id, alias)?.map(|holder| (row.id, holder.index)),
+        None => None,
+    };
+    // Ids are compared, for a collection may have been deleted and made anew.
+    let named = match holder {
+        Some((collection, index)) => view.membership(collection, index)?,
+        None => None,
+    };
+    if named.as_ref().is_some_and(|row| row.version == base) {
+        return Ok(());
+    }
+    let began = view.version(base)?.ok_or_else(|| Refusal::not_found("version", base))?;
+    Err(Refusal::BaseMoved {
+        name: collection.map_or(request.name, |row| &row.name).clone(),
+        alias: alias.clone(),
+        began: began.index,
+        found: named.map(|row| row.index),
+    })
 }
 
 fn unchanged(
@@ -162,7 +204,8 @@ fn unchanged(
     put_aliases(view, by, collection.id, request.aliases, index, true, &mut edits)?;
     add_tags(view, by, collection.id, index, version.id, request.tags, &mut edits)?;
     push_produced(request, collection, version.id, &mut edits);
-    let detail = json!({ "digest": version.digest });
+    let mut detail = json!({ "digest": version.digest });
+    finish_parts(view, request, collection, version.id, &mut detail, &mut edits)?;
     edits.push(event(by, EventKind::Unchanged, collection.id, Some(index), request.run, detail));
     edits.extend(request.draft.map(Edit::EndDraft));
     let answer = Committed {
@@ -236,7 +279,8 @@ fn create(
         version: request.version,
         created_at: by.at,
     }));
-    let detail = json!({ "digest": request.digest, "record": record });
+    let mut detail = json!({ "digest": request.digest, "record": record });
+    finish_parts(view, request, &collection, request.version, &mut detail, &mut edits)?;
     edits.push(event(by, EventKind::Committed, id, Some(next), request.run, detail));
     advance_latest(view, by, id, next, &mut edits)?;
     put_aliases(view, by, id, request.aliases, next, false, &mut edits)?;
@@ -312,6 +356,22 @@ fn check_stored(view: &dyn View, request: &Commit<'_>, record: BlobId) -> Result
         true => Ok(()),
         false => Err(Refusal::MissingBlobs { blobs }),
     }
+}
+
+/// Ends the set of parts; the event names the runs that brought them.
+fn finish_parts(
+    view: &dyn View,
+    request: &Commit<'_>,
+    collection: &CollectionRow,
+    version: VersionId,
+    detail: &mut Value,
+    edits: &mut Vec<Edit>,
+) -> Result<(), Refusal> {
+    if let Some(parts) = request.parts {
+        let runs = finish_set(view, request.by, parts, version, &collection.name, edits)?;
+        detail["runs"] = json!(runs);
+    }
+    Ok(())
 }
 
 fn push_produced(

@@ -1,23 +1,74 @@
-//! Deleting versions and collections, and taking that back.
+//! Deleting versions, links and collections.
+//!
+//! A deletion is one decision however much it takes away: what holds any of it
+//! is looked for everywhere before anything goes, and `latest` falls once, past
+//! all that goes.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use heirloom_core::{Alias, CollectionId, Timestamp, VersionId, VersionIndex};
+use heirloom_manifest::ManifestId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::alias::{advance_latest, drop_aliases_of};
+use super::alias::drop_aliases_of;
 use super::journal::event;
 use super::link::remove_links;
-use super::lookup::{committed_version, live_collection, newest_except};
+use super::lookup::{committed_version, live_collection};
 use super::refusal::Holder;
 use super::{By, Decision, Refusal};
 use crate::row::{
-    CollectionKind, CollectionRow, EventKind, MembershipRow, VersionRow, VersionState,
+    AliasRow, CollectionKind, CollectionRow, EventKind, MembershipRow, VersionRow, VersionState,
 };
 use crate::view::{Edit, Order, View};
 
-const PAGE: usize = 512;
+/// Rows read at once. Small, because a version's metadata may be large.
+const PAGE: usize = 256;
+
+/// Why versions are deleted without anybody naming them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Their lifetime ended.
+    Expired,
+    /// The collection's retention keeps others.
+    Retention,
+}
+
+impl Reason {
+    /// The word in the journal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Retention => "retention",
+        }
+    }
+}
+
+/// Deletes versions, links and whole collections, all or none.
+#[derive(Debug, Clone, Copy)]
+pub struct Delete<'a> {
+    /// Who, when.
+    pub by: By<'a>,
+    /// Versions, from their own collections.
+    pub versions: &'a [VersionId],
+    /// Links, by portfolio and number; the versions stay.
+    pub links: &'a [(CollectionId, VersionIndex)],
+    /// Collections with all their versions, portfolios with all their links.
+    pub collections: &'a [CollectionId],
+    /// Drops the aliases that hold them. Protected ones yield to admins only.
+    pub delete_aliases: bool,
+    /// Drops the links to the versions, with the links' aliases if `delete_aliases`.
+    pub delete_links: bool,
+    /// Whether `latest` holds a version as other aliases do, as one protocol has it.
+    pub latest_holds: bool,
+    /// Length of the undo window in seconds.
+    pub undo_seconds: u64,
+    /// Recorded as why, unless somebody asked.
+    pub reason: Option<Reason>,
+    /// Those of `versions` for which the end of their lifetime is recorded instead.
+    pub expired: &'a [VersionId],
+}
 
 /// Deletes versions from their own collections, all or none.
 #[derive(Debug, Clone, Copy)]
@@ -26,11 +77,11 @@ pub struct DeleteVersions<'a> {
     pub by: By<'a>,
     /// The versions.
     pub versions: &'a [VersionId],
-    /// Drops the aliases that hold them. Protected ones yield to admins only.
+    /// As in [`Delete`].
     pub delete_aliases: bool,
-    /// Drops the links to them, with the links' aliases if `delete_aliases`.
+    /// As in [`Delete`].
     pub delete_links: bool,
-    /// Whether `latest` holds a version as other aliases do, as one protocol has it.
+    /// As in [`Delete`].
     pub latest_holds: bool,
     /// Length of the undo window in seconds.
     pub undo_seconds: u64,
@@ -43,279 +94,456 @@ pub struct DeleteCollection<'a> {
     pub by: By<'a>,
     /// The collection.
     pub collection: CollectionId,
-    /// As in [`DeleteVersions`].
+    /// As in [`Delete`].
     pub delete_aliases: bool,
-    /// As in [`DeleteVersions`].
+    /// As in [`Delete`].
     pub delete_links: bool,
     /// Length of the undo window in seconds.
     pub undo_seconds: u64,
 }
 
-/// Restores a deleted version.
-#[derive(Debug, Clone, Copy)]
-pub struct RestoreVersion<'a> {
-    /// Who, when.
-    pub by: By<'a>,
-    /// The version.
-    pub version: VersionId,
-}
-
-/// A deleted version.
+/// A deleted version, or a removed link to one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeletedVersion {
     /// The version.
     pub version: VersionId,
-    /// Its collection.
+    /// Its collection, or the link's portfolio.
     pub collection: CollectionId,
     /// Its number there.
     pub index: VersionIndex,
+    /// Aliases that went with it, `latest` not among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<Alias>,
+    /// Number of entries.
+    pub entries: u64,
+    /// Sum of the entries' sizes in bytes.
+    pub size: u64,
 }
 
 /// What was deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deleted {
-    /// In the order asked.
+    /// Versions in the order asked, those of whole collections last.
     pub versions: Vec<DeletedVersion>,
-    /// Links that were removed with them.
-    pub unlinked: u64,
-    /// Until when they can surely be restored.
+    /// Links that were asked for, were in a portfolio that went, or led to a
+    /// version that went; by portfolio and number.
+    pub links: Vec<DeletedVersion>,
+    /// Collections that went as a whole.
+    pub collections: Vec<CollectionId>,
+    /// Until when the versions can surely be restored.
     pub purge_after: Timestamp,
-}
-
-/// Where a restored version is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Restored {
-    /// Its collection.
-    pub collection: CollectionId,
-    /// Its number there.
-    pub index: VersionIndex,
 }
 
 /// Deletes versions: their rows stay as tombstones, restorable until gc purges
 /// them. `latest` falls to the highest number that remains.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] for one that is absent or deleted already;
-/// [`Refusal::InUse`] naming all that holds any of them.
+/// As [`delete`].
 pub fn delete_versions(
     view: &dyn View,
     request: &DeleteVersions<'_>,
 ) -> Result<Decision<Deleted>, Refusal> {
-    let mut seen = BTreeSet::new();
-    let mut rows = Vec::new();
-    for id in request.versions {
-        if seen.insert(*id) {
-            rows.push(committed_version(view, *id)?);
-        }
-    }
-    let mut edits = Vec::new();
-    let answer = delete_rows(view, request, &rows, &mut edits)?;
-    Ok(Decision { edits, answer })
+    let DeleteVersions { by, versions, delete_aliases, delete_links, latest_holds, undo_seconds } =
+        *request;
+    let request = Delete {
+        versions,
+        delete_aliases,
+        delete_links,
+        latest_holds,
+        ..Delete::nothing(by, undo_seconds)
+    };
+    delete(view, &request)
 }
 
 /// Deletes a collection: its name is free, its numbers are gone with it. Its
-/// versions can be restored one by one, which brings the collection back.
+/// versions can be restored, which brings the collection back.
 ///
 /// # Errors
-/// [`Refusal::NotFound`]; [`Refusal::InUse`] as for [`delete_versions`].
+/// As [`delete`].
 pub fn delete_collection(
     view: &dyn View,
     request: &DeleteCollection<'_>,
 ) -> Result<Decision<Deleted>, Refusal> {
-    let row = live_collection(view, request.collection)?;
-    let members = all_memberships(view, row.id)?;
-    let mut edits = Vec::new();
-    let like = DeleteVersions {
-        by: request.by,
-        versions: &[],
-        delete_aliases: request.delete_aliases,
-        delete_links: request.delete_links,
-        latest_holds: false,
-        undo_seconds: request.undo_seconds,
-    };
-    let answer = match row.kind {
-        CollectionKind::Sequence => {
-            let ids: Vec<VersionId> = members.iter().map(|member| member.version).collect();
-            let mut rows = view.versions(&ids)?;
-            rows.retain(|version| version.state.is_committed());
-            delete_rows(view, &like, &rows, &mut edits)?
-        }
-        CollectionKind::Portfolio => {
-            let mut by = Vec::new();
-            for member in &members {
-                let name = format!("{}:{}", row.name, member.index);
-                alias_holders(view, &like, row.id, member.index, &name, &mut by)?;
-            }
-            if !by.is_empty() {
-                return Err(Refusal::InUse { by });
-            }
-            remove_links(view, request.by, row.id, &members, &mut edits)?;
-            Deleted {
-                versions: Vec::new(),
-                unlinked: members.len() as u64,
-                purge_after: purge_after(request.by, request.undo_seconds),
-            }
-        }
-    };
-    let by = request.by;
-    let detail = json!({ "collection": row.name });
-    edits.push(event(by, EventKind::Deleted, row.id, None, None, detail));
-    edits.push(Edit::PutCollection(CollectionRow { deleted_at: Some(by.at), ..row }));
-    Ok(Decision { edits, answer })
+    let DeleteCollection { by, collection, delete_aliases, delete_links, undo_seconds } = *request;
+    let collections = &[collection];
+    let request =
+        Delete { collections, delete_aliases, delete_links, ..Delete::nothing(by, undo_seconds) };
+    delete(view, &request)
 }
 
-/// Restores a deleted version, and its collection when that was deleted too.
-/// `latest` comes back to it where it had only fallen; other aliases and links
-/// do not come back.
+impl<'a> Delete<'a> {
+    /// A deletion of nothing, that drops nothing.
+    pub fn nothing(by: By<'a>, undo_seconds: u64) -> Self {
+        Self {
+            by,
+            versions: &[],
+            links: &[],
+            collections: &[],
+            delete_aliases: false,
+            delete_links: false,
+            latest_holds: false,
+            undo_seconds,
+            reason: None,
+            expired: &[],
+        }
+    }
+}
+
+/// Deletes versions, links and collections in one decision. Rows of versions
+/// stay as tombstones, restorable until gc purges them; `latest` falls to the
+/// highest number that remains; the name of a collection is free again, its
+/// numbers are gone with it.
 ///
 /// # Errors
-/// [`Refusal::NotFound`] when it never was or gc purged it;
-/// [`Refusal::NotDeleted`]; [`Refusal::NameTaken`] when the deleted
-/// collection's name is in use.
-pub fn restore_version(
-    view: &dyn View,
-    request: &RestoreVersion<'_>,
-) -> Result<Decision<Restored>, Refusal> {
-    let missing = || Refusal::not_found("version", request.version);
-    let version = view.version(request.version)?.ok_or_else(missing)?;
-    match version.state {
-        VersionState::Deleted { .. } => {}
-        VersionState::Committed => return Err(Refusal::NotDeleted { version: version.id }),
-        VersionState::Purged => return Err(missing()),
-    }
+/// [`Refusal::NotFound`] for what is absent or deleted already;
+/// [`Refusal::NotPortfolio`] for a link that is a version's own place;
+/// [`Refusal::InUse`] naming all that holds any of them.
+pub fn delete(view: &dyn View, request: &Delete<'_>) -> Result<Decision<Deleted>, Refusal> {
     let by = request.by;
-    let mut edits = Vec::new();
-    let row = view.collection_by_id(version.collection)?.ok_or_else(missing)?;
-    if row.deleted_at.is_some() {
-        if view.collection(row.project, &row.name)?.is_some() {
-            return Err(Refusal::NameTaken { what: "artifact", name: row.name.to_string() });
-        }
-        if view.redirect(row.project, &row.name)?.is_some() {
-            edits.push(Edit::RemoveRedirect { project: row.project, old: row.name.clone() });
-        }
-        edits.push(Edit::PutCollection(CollectionRow { deleted_at: None, ..row.clone() }));
+    let mut doomed = Doomed::default();
+    for id in request.versions {
+        doomed.add_version(committed_version(view, *id)?);
     }
-    edits.push(Edit::SetVersionState { version: version.id, state: VersionState::Committed });
-    let (collection, index) = (version.collection, version.index);
-    edits.push(event(by, EventKind::Restored, collection, Some(index), version.run, json!({})));
-    let holder = view.alias(collection, &Alias::latest())?.map(|alias| alias.index);
-    if holder == newest_except(view, collection, |_| false)? {
-        // Nobody moved it away by hand.
-        advance_latest(view, by, collection, index, &mut edits)?;
+    let mut collections = Vec::new();
+    for id in request.collections {
+        let row = live_collection(view, *id)?;
+        match row.kind {
+            CollectionKind::Sequence => each_version(view, row.id, |version| {
+                doomed.add_version(version);
+            })?,
+            CollectionKind::Portfolio => each_membership(view, row.id, |member| {
+                doomed.add_link(member);
+            })?,
+        }
+        collections.push(row);
     }
-    Ok(Decision { edits, answer: Restored { collection, index } })
-}
+    for (portfolio, index) in request.links {
+        let row = live_collection(view, *portfolio)?;
+        if row.kind != CollectionKind::Portfolio {
+            return Err(Refusal::NotPortfolio { name: row.name });
+        }
+        let member = view
+            .membership(row.id, *index)?
+            .ok_or_else(|| Refusal::not_found("version", format_args!("{}:{index}", row.name)))?;
+        doomed.add_link(member);
+    }
 
-fn delete_rows(
-    view: &dyn View,
-    request: &DeleteVersions<'_>,
-    rows: &[VersionRow],
-    edits: &mut Vec<Edit>,
-) -> Result<Deleted, Refusal> {
-    let by = request.by;
-    let mut names: BTreeMap<CollectionId, CollectionRow> = BTreeMap::new();
+    let mut look = Look::new(view, request);
     let mut holders = Vec::new();
-    let mut own: BTreeMap<CollectionId, BTreeSet<VersionIndex>> = BTreeMap::new();
-    let mut links: BTreeMap<CollectionId, Vec<MembershipRow>> = BTreeMap::new();
-    for version in rows {
-        for member in view.memberships_of(version.id)? {
-            let name = member_name(view, &member, &mut names)?;
-            alias_holders(view, request, member.collection, member.index, &name, &mut holders)?;
-            if member.collection == version.collection {
-                own.entry(member.collection).or_default().insert(member.index);
-                continue;
-            }
-            if !request.delete_links {
-                let own = MembershipRow {
-                    collection: version.collection,
-                    index: version.index,
-                    ..member.clone()
-                };
-                let version = member_name(view, &own, &mut names)?;
-                holders.push(Holder::Link { version, link: name });
-            }
-            links.entry(member.collection).or_default().push(member);
+    for members in doomed.links.values() {
+        for member in members.values() {
+            look.aliases(member.collection, member.index, &mut holders)?;
         }
+    }
+    let mut dropped: Vec<MembershipRow> = Vec::new();
+    for version in &doomed.versions {
+        look.version(version.id, (version.collection, version.index), &mut holders, |member| {
+            let known = doomed.links.get(&member.collection);
+            if known.is_some_and(|members| members.contains_key(&member.index)) {
+                return false;
+            }
+            dropped.push(member.clone());
+            true
+        })?;
     }
     if !holders.is_empty() {
         return Err(Refusal::InUse { by: holders });
     }
-    let mut unlinked = 0;
-    for (portfolio, members) in &links {
-        remove_links(view, by, *portfolio, members, edits)?;
-        unlinked += members.len() as u64;
+    for member in dropped {
+        doomed.add_link(member);
     }
-    for (collection, gone) in &own {
-        drop_aliases_of(view, by, *collection, gone, edits)?;
-    }
-    let purge_after = purge_after(by, request.undo_seconds);
-    let state = VersionState::Deleted { at: by.at, purge_after };
-    let mut versions = Vec::with_capacity(rows.len());
-    for version in rows {
-        edits.push(Edit::SetVersionState { version: version.id, state });
-        let detail = json!({ "digest": version.digest, "purge_after": purge_after });
-        let (collection, index) = (version.collection, version.index);
-        edits.push(event(by, EventKind::Deleted, collection, Some(index), None, detail));
-        versions.push(DeletedVersion { version: version.id, collection, index });
-    }
-    Ok(Deleted { versions, unlinked, purge_after })
-}
 
-/// Aliases on one membership that forbid its end.
-fn alias_holders(
-    view: &dyn View,
-    request: &DeleteVersions<'_>,
-    collection: CollectionId,
-    index: VersionIndex,
-    name: &str,
-    holders: &mut Vec<Holder>,
-) -> Result<(), Refusal> {
-    for row in view.aliases_of(collection, index)? {
-        let counts = !row.alias.is_latest() || request.latest_holds || row.protected;
-        let yields = request.delete_aliases && (!row.protected || request.by.admin);
-        if counts && !yields {
-            holders.push(Holder::Alias {
-                version: name.to_owned(),
-                alias: row.alias,
-                protected: row.protected,
+    let mut edits = Vec::new();
+    let mut links = Vec::new();
+    for (portfolio, members) in &doomed.links {
+        let members: Vec<MembershipRow> = members.values().cloned().collect();
+        remove_links(view, by, *portfolio, &members, &mut edits)?;
+        for member in members {
+            let aliases = look.named(member.collection, member.index)?;
+            let source = view.version(member.version)?;
+            links.push(DeletedVersion {
+                version: member.version,
+                collection: member.collection,
+                index: member.index,
+                aliases,
+                entries: source.as_ref().map_or(0, |version| version.entries),
+                size: source.as_ref().map_or(0, |version| version.size),
             });
         }
     }
-    Ok(())
-}
-
-fn member_name(
-    view: &dyn View,
-    member: &MembershipRow,
-    names: &mut BTreeMap<CollectionId, CollectionRow>,
-) -> Result<String, Refusal> {
-    if !names.contains_key(&member.collection)
-        && let Some(row) = view.collection_by_id(member.collection)?
-    {
-        names.insert(member.collection, row);
+    let mut own: BTreeMap<CollectionId, BTreeSet<VersionIndex>> = BTreeMap::new();
+    for version in &doomed.versions {
+        own.entry(version.collection).or_default().insert(version.index);
     }
-    Ok(match names.get(&member.collection) {
-        Some(row) => format!("{}:{}", row.name, member.index),
-        None => format!("{}:{}", member.collection, member.index),
-    })
+    for (collection, gone) in &own {
+        drop_aliases_of(view, by, *collection, gone, &mut edits)?;
+    }
+    let purge_after = by.at.plus_seconds(i64::try_from(request.undo_seconds).unwrap_or(i64::MAX));
+    let state = VersionState::Deleted { at: by.at, purge_after };
+    let expired: BTreeSet<VersionId> = request.expired.iter().copied().collect();
+    let mut versions = Vec::with_capacity(doomed.versions.len());
+    for version in doomed.versions {
+        edits.push(Edit::SetVersionState { version: version.id, state });
+        let mut detail = json!({ "digest": version.digest, "purge_after": purge_after });
+        let reason = match expired.contains(&version.id) {
+            true => Some(Reason::Expired),
+            false => request.reason,
+        };
+        if let Some(reason) = reason {
+            detail["reason"] = reason.as_str().into();
+        }
+        let Victim { id, collection, index, entries, size, .. } = version;
+        edits.push(event(by, EventKind::Deleted, collection, Some(index), None, detail));
+        let aliases = look.named(collection, index)?;
+        versions.push(DeletedVersion { version: id, collection, index, aliases, entries, size });
+    }
+    let answer = Deleted {
+        versions,
+        links,
+        collections: collections.iter().map(|row| row.id).collect(),
+        purge_after,
+    };
+    for row in collections {
+        let detail = json!({ "collection": row.name });
+        edits.push(event(by, EventKind::Deleted, row.id, None, None, detail));
+        edits.push(Edit::PutCollection(CollectionRow { deleted_at: Some(by.at), ..row }));
+    }
+    Ok(Decision { edits, answer })
 }
 
-fn all_memberships(
+/// What keeps a version from being deleted by somebody who is told to drop
+/// nothing: aliases other than `latest`, protected ones, links.
+///
+/// # Errors
+/// The catalog's own failure.
+pub fn holders(view: &dyn View, version: &VersionRow) -> Result<Vec<Holder>, Refusal> {
+    Holders::new(view, false).of(version.id, version.collection, version.index)
+}
+
+/// [`holders`] of many versions: each collection's aliases are read once.
+pub(super) struct Holders<'a> {
+    look: Look<'a>,
+}
+
+impl<'a> Holders<'a> {
+    /// With `drops_aliases` only what stays in the way of a deletion that drops
+    /// aliases.
+    pub(super) fn new(view: &'a dyn View, drops_aliases: bool) -> Self {
+        Self {
+            look: Look {
+                view,
+                drops_aliases,
+                drops_links: false,
+                admin: false,
+                latest_holds: false,
+                names: BTreeMap::new(),
+                held: BTreeMap::new(),
+            },
+        }
+    }
+
+    pub(super) fn of(
+        &mut self,
+        version: VersionId,
+        collection: CollectionId,
+        index: VersionIndex,
+    ) -> Result<Vec<Holder>, Refusal> {
+        let mut holders = Vec::new();
+        self.look.version(version, (collection, index), &mut holders, |_| true)?;
+        Ok(holders)
+    }
+
+    /// What holds a link by itself: aliases in its portfolio.
+    pub(super) fn of_link(
+        &mut self,
+        portfolio: CollectionId,
+        index: VersionIndex,
+    ) -> Result<Vec<Holder>, Refusal> {
+        let mut holders = Vec::new();
+        self.look.aliases(portfolio, index, &mut holders)?;
+        Ok(holders)
+    }
+
+    pub(super) fn aliases_of(
+        &mut self,
+        collection: CollectionId,
+        index: VersionIndex,
+    ) -> Result<Vec<AliasRow>, Refusal> {
+        Ok(self.look.held(collection)?.get(&index).cloned().unwrap_or_default())
+    }
+}
+
+/// What of a version a deletion needs: its row has metadata of any size.
+struct Victim {
+    id: VersionId,
+    collection: CollectionId,
+    index: VersionIndex,
+    digest: ManifestId,
+    entries: u64,
+    size: u64,
+}
+
+/// What is to go, each once.
+#[derive(Default)]
+struct Doomed {
+    versions: Vec<Victim>,
+    seen: BTreeSet<VersionId>,
+    links: BTreeMap<CollectionId, BTreeMap<VersionIndex, MembershipRow>>,
+}
+
+impl Doomed {
+    fn add_version(&mut self, row: VersionRow) {
+        if self.seen.insert(row.id) {
+            let VersionRow { id, collection, index, digest, entries, size, .. } = row;
+            self.versions.push(Victim { id, collection, index, digest, entries, size });
+        }
+    }
+
+    fn add_link(&mut self, member: MembershipRow) {
+        self.links.entry(member.collection).or_default().insert(member.index, member);
+    }
+}
+
+type Held = BTreeMap<VersionIndex, Vec<AliasRow>>;
+
+/// Looks for what holds versions. A collection has few aliases and may lose
+/// thousands of versions: its aliases and its name are read once.
+struct Look<'a> {
+    view: &'a dyn View,
+    drops_aliases: bool,
+    drops_links: bool,
+    admin: bool,
+    latest_holds: bool,
+    names: BTreeMap<CollectionId, String>,
+    held: BTreeMap<CollectionId, Held>,
+}
+
+impl<'a> Look<'a> {
+    fn new(view: &'a dyn View, request: &Delete<'_>) -> Self {
+        Self {
+            view,
+            drops_aliases: request.delete_aliases,
+            drops_links: request.delete_links,
+            admin: request.by.admin,
+            latest_holds: request.latest_holds,
+            names: BTreeMap::new(),
+            held: BTreeMap::new(),
+        }
+    }
+
+    fn held(&mut self, collection: CollectionId) -> Result<&Held, Refusal> {
+        Ok(match self.held.entry(collection) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(slot) => {
+                let mut held = Held::new();
+                for row in self.view.aliases(collection)? {
+                    held.entry(row.index).or_default().push(row);
+                }
+                slot.insert(held)
+            }
+        })
+    }
+
+    /// Aliases of a place that go with it.
+    fn named(
+        &mut self,
+        collection: CollectionId,
+        index: VersionIndex,
+    ) -> Result<Vec<Alias>, Refusal> {
+        let rows = self.held(collection)?.get(&index);
+        let names = rows.into_iter().flatten().map(|row| row.alias.clone());
+        Ok(names.filter(|alias| !alias.is_latest()).collect())
+    }
+
+    /// Aliases that forbid the end of a place.
+    fn aliases(
+        &mut self,
+        collection: CollectionId,
+        index: VersionIndex,
+        holders: &mut Vec<Holder>,
+    ) -> Result<(), Refusal> {
+        let Some(rows) = self.held(collection)?.get(&index).cloned() else { return Ok(()) };
+        for row in rows {
+            let counts = !row.alias.is_latest() || self.latest_holds || row.protected;
+            let yields = self.drops_aliases && (!row.protected || self.admin);
+            if counts && !yields {
+                holders.push(Holder::Alias {
+                    version: self.name(collection, index)?,
+                    alias: row.alias,
+                    protected: row.protected,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// All that forbids the end of a version; `counts` says of each link whether
+    /// it matters.
+    fn version(
+        &mut self,
+        version: VersionId,
+        own: (CollectionId, VersionIndex),
+        holders: &mut Vec<Holder>,
+        mut counts: impl FnMut(&MembershipRow) -> bool,
+    ) -> Result<(), Refusal> {
+        for member in self.view.memberships_of(version)? {
+            let is_link = member.collection != own.0;
+            if is_link && !counts(&member) {
+                continue;
+            }
+            self.aliases(member.collection, member.index, holders)?;
+            if is_link && !self.drops_links {
+                holders.push(Holder::Link {
+                    version: self.name(own.0, own.1)?,
+                    link: self.name(member.collection, member.index)?,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, collection: CollectionId, index: VersionIndex) -> Result<String, Refusal> {
+        let name = match self.names.entry(collection) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(slot) => slot.insert(match self.view.collection_by_id(collection)? {
+                Some(row) => row.name.to_string(),
+                None => collection.to_string(),
+            }),
+        };
+        Ok(format!("{name}:{index}"))
+    }
+}
+
+/// Committed versions of a collection's own, oldest first.
+pub(super) fn each_version(
     view: &dyn View,
     collection: CollectionId,
-) -> Result<Vec<MembershipRow>, Refusal> {
-    let mut all: Vec<MembershipRow> = Vec::new();
+    mut visit: impl FnMut(VersionRow),
+) -> Result<(), Refusal> {
+    let mut after = None;
     loop {
-        let after = all.last().map(|row| row.index);
         let page = view.memberships(collection, after, Order::Oldest, PAGE)?;
-        let done = page.len() < PAGE;
-        all.extend(page);
-        if done {
-            return Ok(all);
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.index);
+        let ids: Vec<VersionId> = page.iter().map(|member| member.version).collect();
+        for version in view.versions(&ids)? {
+            if version.state.is_committed() && version.collection == collection {
+                visit(version);
+            }
         }
     }
 }
 
-fn purge_after(by: By<'_>, seconds: u64) -> Timestamp {
-    by.at.plus_seconds(i64::try_from(seconds).unwrap_or(i64::MAX))
+fn each_membership(
+    view: &dyn View,
+    collection: CollectionId,
+    mut visit: impl FnMut(MembershipRow),
+) -> Result<(), Refusal> {
+    let mut after = None;
+    loop {
+        let page = view.memberships(collection, after, Order::Oldest, PAGE)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.index);
+        page.into_iter().for_each(&mut visit);
+    }
 }

@@ -9,12 +9,21 @@ mod alias;
 mod commit;
 mod delete;
 mod draft;
+mod expire;
+mod import;
+mod gc;
 mod journal;
 mod link;
 mod lookup;
 mod nearest;
+mod parts;
 mod refusal;
+mod restore;
+mod retention;
 mod run;
+mod select;
+#[cfg(test)]
+mod tests;
 mod update;
 
 use heirloom_core::Timestamp;
@@ -30,27 +39,45 @@ pub use alias::{
 };
 pub use commit::{Commit, Committed, ExpectedIndex, commit, newest_has};
 pub use delete::{
-    DeleteCollection, DeleteVersions, Deleted, DeletedVersion, RestoreVersion, Restored,
-    delete_collection, delete_versions, restore_version,
+    Delete, DeleteCollection, DeleteVersions, Deleted, DeletedVersion, Reason, delete,
+    delete_collection, delete_versions, holders,
 };
 pub use draft::{
     BeginDraft, Begun, Claim, Claimed, Publish, abort_draft, begin_draft, check_draft, claim,
     claim_check, publish,
 };
+pub use gc::{
+    ANSWERS_KEPT, Copied, Purge, Rewrite, bump_epoch, condemn, doom, drop_answers, end_drafts,
+    is_purgeable, purge, remove, rewrite,
+};
+pub use import::{ImportVersion, already_here, import_edges, import_run, import_version};
+pub use expire::{Expire, Expired, expire, expires_at};
 pub use link::{Link, Linked, Unlink, Unlinked, link, unlink};
 pub use lookup::{
     Resolved, find_collection, find_project, membership_of, nearest_collections, resolve,
     resolve_collection,
 };
 pub use nearest::{distance, nearest};
+pub use parts::{
+    AddPart, AddedPart, EXPIRED_SET_SECONDS, FinishParts, PART_SET_SECONDS, abort_parts, add_part,
+    expire_parts, find_part_set, open_part_set, part_set_end, part_set_expired,
+};
 pub use refusal::{Holder, Refusal};
+pub use restore::{
+    RestoreVersion, RestoreVersions, Restored, restore_version, restore_versions,
+};
+pub use retention::{
+    AppliedRetention, ApplyRetention, Decided, Facts, Keep, SetRetention, Use, Verdict,
+    apply_retention, explain, facts, set_retention,
+};
 pub use run::{
     EnsureProject, FinishRun, UpdateRun, UseVersion, ensure_project, finish_run, start_run,
     update_run, use_version,
 };
+pub use select::{Selected, Selection, select};
 pub use update::{
-    Rename, TagVersion, UpdateCollection, UpdateVersion, check_json_object, rename, tag, untag,
-    update_collection, update_version,
+    Rename, TagVersion, UpdateCollection, UpdateProject, UpdateVersion, check_json_object, rename,
+    tag, untag, update_collection, update_project, update_version,
 };
 
 /// Longest metadata, config or summary, in bytes.

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use heirloom_core::{
-    Alias, ArtifactName, ArtifactType, DraftId, ErrorCode, RunName, RunState, VersionId,
-    VersionIndex,
+    Alias, ArtifactName, ArtifactType, DraftId, ErrorCode, OnConflict, RunName, RunState,
+    Timestamp, VersionId, VersionIndex,
 };
-use heirloom_manifest::BlobId;
+use heirloom_manifest::{BlobId, ManifestId};
 use heirloom_store::ObjectKey;
 
 use super::Expected;
@@ -88,6 +88,19 @@ pub enum Refusal {
         /// What it names; `None` when it does not exist.
         found: Option<VersionIndex>,
     },
+    /// The alias by which the base of an edit was found names another version
+    /// now, or none.
+    #[error("`{name}:{alias}` {}; the edit began from {began}", now(*.found))]
+    BaseMoved {
+        /// The collection.
+        name: ArtifactName,
+        /// The alias.
+        alias: Alias,
+        /// The version that the edit began from.
+        began: VersionIndex,
+        /// What the alias names now; `None` when it does not exist.
+        found: Option<VersionIndex>,
+    },
     /// Only an admin may move or remove this alias.
     #[error("alias `{alias}` is protected and stays on {index}")]
     ProtectedAlias {
@@ -107,6 +120,18 @@ pub enum Refusal {
     InUse {
         /// All that holds it, in a stable order.
         by: Vec<Holder>,
+    },
+    /// Something happened to what was chosen since it was chosen.
+    #[error("`{what}` changed after it was chosen")]
+    Changed {
+        /// The version's name, or that of the collection.
+        what: String,
+    },
+    /// A retention without rules: it would read as "keep nothing".
+    #[error("the retention of `{name}` needs a rule")]
+    NoRetentionRule {
+        /// The collection.
+        name: ArtifactName,
     },
     /// The draft was ended: by commit, abort, expiry or gc. Begin again under
     /// the same key of idempotency.
@@ -202,6 +227,48 @@ pub enum Refusal {
         /// The object.
         object: ObjectKey,
     },
+    /// Nobody finished the set of parts in time.
+    #[error(
+        "the parts of `{name}` under `{distributed_id}` were not finished in time: they expired \
+         at {at}"
+    )]
+    PartsExpired {
+        /// The collection.
+        name: ArtifactName,
+        /// The set's id.
+        distributed_id: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The first part fixed what counts when parts differ.
+    #[error(
+        "the parts of `{name}` under `{distributed_id}` have the policy `{}`, not `{}`",
+        .existing.as_str(), .asked.as_str()
+    )]
+    OtherPolicy {
+        /// The collection.
+        name: ArtifactName,
+        /// The set's id.
+        distributed_id: String,
+        /// The set's policy.
+        existing: OnConflict,
+        /// The policy asked for.
+        asked: OnConflict,
+    },
+    /// Since the content was put together, the set got another part, or is gone.
+    #[error("the set of parts changed meanwhile")]
+    PartsMoved,
+    /// A version to be brought from another repository has the id of one that is
+    /// here and has other content.
+    #[error("version {version} is here already, with the content {found} instead of {asked}")]
+    OtherContent {
+        /// The id.
+        version: VersionId,
+        /// The digest here.
+        found: ManifestId,
+        /// The digest of what was to be brought.
+        asked: ManifestId,
+    },
     /// The catalog itself failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -218,15 +285,22 @@ impl Refusal {
             | Self::IsPortfolio { .. }
             | Self::NotPortfolio { .. }
             | Self::InvalidMetadata { .. }
+            | Self::NoRetentionRule { .. }
             | Self::MissingBlobs { .. }
             | Self::SystemAlias { .. } => ErrorCode::Invalid,
             Self::AliasMoved { .. }
+            | Self::Changed { .. }
             | Self::IndexTaken { .. }
             | Self::KeyReused { .. }
             | Self::NameTaken { .. }
             | Self::IdTaken { .. }
             | Self::NotDeleted { .. }
-            | Self::RunEnded { .. } => ErrorCode::Conflict,
+            | Self::OtherContent { .. }
+            | Self::RunEnded { .. }
+            | Self::PartsExpired { .. }
+            | Self::OtherPolicy { .. }
+            | Self::PartsMoved => ErrorCode::Conflict,
+            Self::BaseMoved { .. } => ErrorCode::BaseMoved,
             Self::ProtectedAlias { .. } => ErrorCode::Forbidden,
             Self::InUse { .. } => ErrorCode::InUse,
             Self::Fenced { .. } | Self::Vanished { .. } => ErrorCode::Fenced,
@@ -241,6 +315,7 @@ impl Refusal {
             Self::Fenced { .. }
             | Self::IndexTaken { .. }
             | Self::IdTaken { .. }
+            | Self::PartsMoved
             | Self::Vanished { .. } => true,
             Self::Catalog(error) => error.is_retryable(),
             _ => false,
@@ -261,6 +336,13 @@ fn moved(expected: Expected, found: Option<VersionIndex>) -> String {
     match found {
         Some(found) => format!("moved to {found} (expected {expected})"),
         None => format!("does not exist (expected {expected})"),
+    }
+}
+
+fn now(found: Option<VersionIndex>) -> String {
+    match found {
+        Some(found) => format!("names {found} now"),
+        None => "names no version now".to_owned(),
     }
 }
 

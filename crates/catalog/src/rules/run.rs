@@ -4,10 +4,13 @@ use heirloom_core::{
     EntityName, ProjectId, ProjectName, RunId, RunState, Timestamp, Ttl, VersionId,
 };
 
+use serde_json::json;
+
+use super::journal::event;
 use super::lookup::{committed_version, existing_run};
 use super::update::check_json_object;
-use super::{Decision, Refusal};
-use crate::row::{EdgeKind, EdgeRow, ProjectRow, RunRow};
+use super::{By, Decision, Refusal};
+use crate::row::{EdgeKind, EdgeRow, EventKind, ProjectRow, RunRow};
 use crate::view::{Edit, View};
 
 /// Makes a project unless it exists.
@@ -165,8 +168,8 @@ pub fn finish_run(view: &dyn View, request: &FinishRun) -> Result<Decision<RunRo
 /// # Errors
 /// [`Refusal::NotFound`] for the run, or a version that is absent or deleted.
 pub fn use_version(view: &dyn View, request: &UseVersion<'_>) -> Result<Decision<bool>, Refusal> {
-    existing_run(view, request.run)?;
-    committed_version(view, request.version)?;
+    let run = existing_run(view, request.run)?;
+    let version = committed_version(view, request.version)?;
     if view.edge(EdgeKind::Used, request.run, request.version)?.is_some() {
         return Ok(Decision::unchanged(false));
     }
@@ -177,7 +180,11 @@ pub fn use_version(view: &dyn View, request: &UseVersion<'_>) -> Result<Decision
         at: request.at,
         asked: request.asked.map(str::to_owned),
     };
-    Ok(Decision { edits: vec![Edit::AddEdge(edge)], answer: true })
+    let by = By { actor: &run.actor, at: request.at, admin: false };
+    let detail = json!({ "asked": request.asked });
+    let (collection, index) = (version.collection, Some(version.index));
+    let event = event(by, EventKind::Used, collection, index, Some(run.id), detail);
+    Ok(Decision { edits: vec![Edit::AddEdge(edge), event], answer: true })
 }
 
 fn put_if_changed(before: RunRow, run: RunRow) -> Result<Decision<RunRow>, Refusal> {

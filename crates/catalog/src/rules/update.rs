@@ -3,13 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use heirloom_core::{ArtifactName, ArtifactType, CollectionId, Tag, Ttl, VersionId, VersionIndex};
+use heirloom_core::{
+    ArtifactName, ArtifactType, CollectionId, ProjectId, Tag, Ttl, VersionId, VersionIndex,
+};
 use serde_json::{Map, Value, json};
 
 use super::journal::event;
 use super::lookup::{live_collection, membership_of};
+use super::parts::rename_sets;
 use super::{By, Decision, MAX_JSON_BYTES, Refusal};
-use crate::row::{CollectionRow, EventKind, VersionRow};
+use crate::row::{CollectionRow, EventKind, ProjectRow, VersionRow};
 use crate::view::{Edit, View};
 
 /// Adds or removes tags of a version.
@@ -55,6 +58,15 @@ pub struct UpdateCollection<'a> {
     pub artifact_type: Option<&'a ArtifactType>,
     /// Default lifetime of its versions.
     pub ttl: Option<Ttl>,
+}
+
+/// Changes what may change about a project. The caller must be an admin.
+#[derive(Debug, Clone, Copy)]
+pub struct UpdateProject {
+    /// The project.
+    pub project: ProjectId,
+    /// Default lifetime of its versions.
+    pub ttl: Ttl,
 }
 
 /// Renames a collection.
@@ -172,6 +184,25 @@ pub fn update_collection(
     Ok(Decision { edits, answer: row })
 }
 
+/// Changes the default lifetime of a project's versions; the answer is the
+/// project after it. `inherit` means for ever: there is nothing above a project.
+///
+/// # Errors
+/// [`Refusal::NotFound`].
+pub fn update_project(
+    view: &dyn View,
+    request: &UpdateProject,
+) -> Result<Decision<ProjectRow>, Refusal> {
+    let before = view
+        .project_by_id(request.project)?
+        .ok_or_else(|| Refusal::not_found("project", request.project))?;
+    if before.ttl == request.ttl {
+        return Ok(Decision::unchanged(before));
+    }
+    let row = ProjectRow { ttl: request.ttl, ..before };
+    Ok(Decision { edits: vec![Edit::PutProject(row.clone())], answer: row })
+}
+
 /// Renames a collection. Its old names lead to it until another collection takes
 /// them; renaming it back takes them back.
 ///
@@ -191,6 +222,7 @@ pub fn rename(view: &dyn View, request: &Rename<'_>) -> Result<Decision<Collecti
         edits.push(Edit::RemoveRedirect { project: before.project, old: request.to.clone() });
     }
     edits.push(Edit::PutCollection(row.clone()));
+    rename_sets(view, before.project, &before.name, request.to, &mut edits)?;
     // Redirects lead to ids, so that a chain of renames never gets longer than one step.
     edits.push(Edit::PutRedirect {
         project: before.project,

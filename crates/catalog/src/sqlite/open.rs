@@ -32,7 +32,7 @@ fn open_as_allowed(path: &Path, options: &SqliteOptions) -> Result<(Connection, 
             what: "the file does not exist".to_owned(),
         });
     }
-    if options.mode == OpenMode::ReadOnly {
+    if matches!(options.mode, OpenMode::ReadOnly | OpenMode::Sealed) {
         return read_only(path, options);
     }
     match read_write(path, options) {
@@ -77,7 +77,16 @@ fn read_write(path: &Path, options: &SqliteOptions) -> Result<(Connection, How, 
         prepare(&connection, options, path)?;
         format = schema::format(&connection)?;
     }
-    let access = match (access(&connection, format)?, read_only) {
+    let access = access(&connection, format)?;
+    if access == Access::Write && !read_only {
+        // The copy that a backup keeps has no log; a restored one needs it again.
+        let mode: String =
+            connection.query_row("PRAGMA main.journal_mode", [], |row| row.get(0))?;
+        if mode != "wal" {
+            prepare(&connection, options, path)?;
+        }
+    }
+    let access = match (access, read_only) {
         (Access::Write, true) => Access::ReadOnly,
         (access, _) => access,
     };
