@@ -7,3 +7,4 @@ mod cli;
 mod pages;
 mod scenarios;
 mod support;
+mod workload;

@@ -1,8 +1,11 @@
 //! What users will try, from beginning to end.
 
 mod crash;
+mod faults;
 mod files;
+mod kills;
 mod large;
 mod many;
+mod power;
 mod references;
 mod space;

@@ -6,7 +6,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use heirloom_testkit::fixtures;
+use heirloom_testkit::faults::Watch;
+use heirloom_testkit::{Tracer, fixtures};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -26,7 +27,22 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::in_dir(tempfile::tempdir().unwrap())
+    }
+
+    /// In memory where the system has a place for that: for tests that repeat
+    /// something hundreds of times.
+    pub(crate) fn in_memory() -> Self {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::in_dir(dir.unwrap())
+    }
+
+    /// In a directory below this one.
+    pub(crate) fn below(parent: &Path) -> Self {
+        Self::in_dir(tempfile::tempdir_in(parent).unwrap())
+    }
+
+    fn in_dir(dir: TempDir) -> Self {
         for name in ["work", "bin", "user"] {
             std::fs::create_dir(dir.path().join(name)).unwrap();
         }
@@ -59,6 +75,10 @@ impl Sandbox {
 
     pub(crate) fn home(&self) -> PathBuf {
         self.dir.path().join("home")
+    }
+
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.dir.path().join("cache")
     }
 
     /// Writes a file below the working directory, with the directories above it.
@@ -163,6 +183,16 @@ impl Sandbox {
             .unwrap();
         child.stdin.take().unwrap().write_all(input).unwrap();
         Ran::of(child.wait_with_output().unwrap())
+    }
+
+    /// Runs a command line among failing system calls.
+    pub(crate) fn traced(&self, tracer: &Tracer, watch: &Watch, line: &str) -> Ran {
+        Ran::of(self.traced_command(tracer, watch, line).output().unwrap())
+    }
+
+    pub(crate) fn traced_command(&self, tracer: &Tracer, watch: &Watch, line: &str) -> Command {
+        let program = self.dir.path().join("bin/heirloom");
+        self.program(tracer.program(), watch.arguments(&program, line.split_whitespace()))
     }
 
     /// Starts it, both outputs piped.

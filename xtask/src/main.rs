@@ -25,6 +25,7 @@ mod layers;
 mod licences;
 mod lint;
 mod shell;
+mod soak;
 mod source;
 mod test;
 mod tidy;
@@ -52,6 +53,8 @@ enum Verb {
     Demo(demo::Args),
     /// Measure against plain tools; minutes, and some 20 GiB of disk
     Bench(bench::Args),
+    /// Kill the command ten thousand times, and check what is left each time
+    Soak(soak::Args),
     /// Pack a static binary, completions and manual pages for download
     Dist(dist::Args),
     /// Check which crate depends on which
@@ -97,6 +100,7 @@ fn run(verb: Verb) -> anyhow::Result<Verdict> {
         }
         Verb::Demo(args) => demo::run(&workspace, &args),
         Verb::Bench(args) => bench::run(&workspace, &args),
+        Verb::Soak(args) => soak::run(&workspace, &args),
         Verb::Dist(args) => dist::run(&workspace, &args),
         Verb::Layers(args) => layers::run(&workspace, &args),
         Verb::Gen(args) => generate::run(&workspace, &args),

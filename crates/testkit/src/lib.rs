@@ -26,8 +26,11 @@
 //! ```
 
 mod clock;
+pub mod faults;
 pub mod fixtures;
 mod http;
+pub mod power;
 
 pub use clock::FixedClock;
+pub use faults::Tracer;
 pub use http::{Fault, HttpServer, RecordedRequest, Route};
