@@ -1,6 +1,6 @@
-//! The words that every layer above shares, without I/O: validated names,
-//! [`ArtifactRef`], ids, versions' numbers, runs, [`Caller`], keys of
-//! idempotency and stable [`ErrorCode`]s.
+//! The words that every layer above shares, without I/O: validated names (and
+//! the [`nearest()`] to a mistyped one), [`ArtifactRef`], ids, versions' numbers,
+//! runs, [`Caller`], keys of idempotency and stable [`ErrorCode`]s.
 //!
 //! Each type is built only by its validator, so that whoever holds one need not
 //! check again. Nothing here reads a clock, a file or the environment: callers
@@ -20,6 +20,7 @@ mod caller;
 mod code;
 mod id;
 mod name;
+mod nearest;
 mod policy;
 mod reference;
 mod run;
@@ -34,6 +35,7 @@ pub use id::{
 pub use name::{
     Alias, ArtifactName, ArtifactType, EntityName, NameError, ProjectName, RunName, Tag,
 };
+pub use nearest::{distance, nearest};
 pub use policy::{OnConflict, Retention};
 pub use reference::{ArtifactRef, RefError, Selector};
 pub use run::{Provenance, RunState};
