@@ -9,6 +9,8 @@ use heirloom_core::Ttl;
 use heirloom_refs::DEFAULT_MAX_OBJECTS;
 use heirloom_worktree::Links;
 
+use crate::draft::{Base, IfBaseMoved};
+
 /// An artifact being put together: which files, directories, bytes and
 /// references it will hold, and what is said of it.
 ///
@@ -37,6 +39,8 @@ pub struct Artifact {
     pub(crate) ttl: Ttl,
     pub(crate) links: Links,
     pub(crate) steps: Vec<Step>,
+    /// The version that it starts from; see [`Version::new_draft`](crate::Version::new_draft).
+    pub(crate) base: Option<Box<Base>>,
 }
 
 /// One call on an [`Artifact`]; a later `remove` affects only what came before.
@@ -132,7 +136,15 @@ impl Artifact {
             ttl: Ttl::Inherit,
             links: Links::Follow,
             steps: Vec::new(),
+            base: None,
         }
+    }
+
+    /// A draft of the next version, which starts with all that `base` has.
+    pub(crate) fn from_base(base: Base) -> Self {
+        let mut artifact = Self::without_type(base.doc.name.as_str());
+        artifact.base = Some(Box::new(base));
+        artifact
     }
 
     /// Adds one file under its own name: `dir/model.h5` becomes `model.h5`.
@@ -187,8 +199,9 @@ impl Artifact {
         NewFile { file }
     }
 
-    /// Takes out what was added before at `path` or below it. It is an error,
-    /// reported when the artifact is logged, if there is nothing.
+    /// Takes out what was added before at `path` or below it, and of a
+    /// [draft](crate::Version::new_draft) what its base has there. It is an
+    /// error, reported when the artifact is logged, if there is nothing.
     pub fn remove(&mut self, path: impl Into<String>) -> &mut Self {
         self.push(Step::Remove { path: path.into() })
     }
@@ -221,6 +234,16 @@ impl Artifact {
     /// that stay inside the directory are followed and the others refused.
     pub fn links(&mut self, links: Links) -> &mut Self {
         self.links = links;
+        self
+    }
+
+    /// What a [draft](crate::Version::new_draft) does when the name by which its
+    /// base was found names another version once it is committed. Has no effect
+    /// on an artifact that is not a draft.
+    pub fn if_base_moved(&mut self, policy: IfBaseMoved) -> &mut Self {
+        if let Some(base) = &mut self.base {
+            base.if_moved = policy;
+        }
         self
     }
 

@@ -16,6 +16,10 @@
 //! artifact.add_bytes("one.txt", "1");
 //! let version = run.log_artifact(artifact).aliases(["first"]).wait()?;
 //! run.finish(0)?;
+//! let mut draft = version.new_draft();
+//! draft.add_bytes("two.txt", "2");
+//! let edited = client.default_project().log_artifact(draft).wait()?;
+//! assert_eq!(edited.name(), "numbers:v1");
 //! let got = version.download(|download| download.root(dir.path().join("data")))?;
 //! assert_eq!(std::fs::read(got.root.join("one.txt")).expect("it was written"), b"1");
 //! # Ok(())
@@ -32,7 +36,10 @@ use std::sync::Arc;
 use heirloom_api::{LineageDoc, RunDoc};
 use tokio::runtime::Runtime;
 
-use crate::{Artifact, Differences, Download, Downloaded, EntryReader, Error, Result, RunBuilder};
+use crate::{
+    Artifact, Differences, Download, Downloaded, EntryReader, Error, FinishOptions, Result,
+    RunBuilder, UpsertOptions, UpsertReport,
+};
 
 /// A [`crate::Client`] with a runtime of its own.
 #[derive(Debug, Clone)]
@@ -136,6 +143,30 @@ impl Project {
         self.client.logged(|| self.inner.log_artifact(artifact))
     }
 
+    /// As [`crate::Project::upsert_artifact`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn upsert_artifact(
+        &self,
+        artifact: Artifact,
+        options: impl Into<UpsertOptions>,
+    ) -> Result<UpsertReport> {
+        self.client.block_on(self.inner.upsert_artifact(artifact, options))
+    }
+
+    /// As [`crate::Project::finish_artifact`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finish_artifact(
+        &self,
+        artifact: Artifact,
+        options: impl Into<FinishOptions>,
+    ) -> Result<Version> {
+        self.client.version(self.inner.finish_artifact(artifact, options))
+    }
+
     /// As [`crate::Project::artifact`].
     ///
     /// # Errors
@@ -161,6 +192,30 @@ impl Run {
     /// As [`crate::Run::log_artifact`]: returns at once.
     pub fn log_artifact(&self, artifact: Artifact) -> Logged {
         self.client.logged(|| self.inner.log_artifact(artifact))
+    }
+
+    /// As [`crate::Run::upsert_artifact`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn upsert_artifact(
+        &self,
+        artifact: Artifact,
+        options: impl Into<UpsertOptions>,
+    ) -> Result<UpsertReport> {
+        self.client.block_on(self.inner.upsert_artifact(artifact, options))
+    }
+
+    /// As [`crate::Run::finish_artifact`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finish_artifact(
+        &self,
+        artifact: Artifact,
+        options: impl Into<FinishOptions>,
+    ) -> Result<Version> {
+        self.client.version(self.inner.finish_artifact(artifact, options))
     }
 
     /// As [`crate::Run::use_artifact`].
@@ -235,6 +290,11 @@ impl Version {
     /// Its name within the project, such as `animals:v3`.
     pub fn name(&self) -> String {
         self.inner.name()
+    }
+
+    /// As [`crate::Version::new_draft`].
+    pub fn new_draft(&self) -> Artifact {
+        self.inner.new_draft()
     }
 
     /// As [`crate::Version::download`]; `with` sets what is wanted.

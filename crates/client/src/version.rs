@@ -17,14 +17,17 @@ use heirloom_manifest::{
 use heirloom_worktree::{Expected as Wanted, Finding, TreeReport, verify_tree};
 
 use crate::client::blocking_task;
+use crate::draft::Base;
 use crate::nodes::{Nodes, read_problem};
-use crate::{Client, Download, EntryReader, Error, Files, Project, Result, Run};
+use crate::{Artifact, Client, Download, EntryReader, Error, Files, Project, Result, Run};
 
 /// A committed version: immutable, and known by what [`Version::doc`] says.
 #[derive(Debug, Clone)]
 pub struct Version {
     client: Client,
     doc: VersionDoc,
+    /// The alias by which it was found.
+    alias: Option<Alias>,
 }
 
 /// How two versions differ; made by [`Version::diff`].
@@ -51,8 +54,23 @@ pub struct TreeCheck {
 const MAX_FINDINGS: usize = 1000;
 
 impl Version {
-    pub(crate) fn new(client: Client, doc: VersionDoc) -> Self {
-        Self { client, doc }
+    pub(crate) fn new(client: Client, doc: VersionDoc, alias: Option<Alias>) -> Self {
+        Self { client, doc, alias }
+    }
+
+    /// A draft of the next version of its collection, which starts with all that
+    /// this version has, its description and its metadata: add, replace and
+    /// [remove](Artifact::remove) paths, then log it as any artifact, in the same
+    /// project. What it costs follows what is changed.
+    ///
+    /// If this version was asked for by an alias, and the alias names another
+    /// when the draft is committed, that is an error, or the changes are made to
+    /// that one: see [`Artifact::if_base_moved`].
+    ///
+    /// It is an error, reported when the draft is logged, when this version was
+    /// found in a portfolio, which holds links only.
+    pub fn new_draft(&self) -> Artifact {
+        Artifact::from_base(Base::new(self.doc.clone(), self.alias.clone()))
     }
 
     /// Everything that is known of it, as of when it was asked for.
@@ -307,7 +325,7 @@ impl Version {
     /// A failed backend.
     pub async fn update(&self, request: UpdateVersion) -> Result<Self> {
         let doc = self.client.backend().update_version(self.doc.clone(), request).await?;
-        Ok(Self { client: self.client.clone(), doc })
+        Ok(Self { client: self.client.clone(), doc, alias: self.alias.clone() })
     }
 
     /// Links it into a portfolio, made when it does not exist, and gives the
@@ -321,7 +339,7 @@ impl Version {
             aliases.iter().map(|alias| Ok(Alias::new(alias)?)).collect::<Result<Vec<_>>>()?;
         let project: ProjectRef = project.reference().clone();
         let doc = self.client.backend().link(self.doc.id, project, name, aliases).await?;
-        Ok(Self { client: self.client.clone(), doc })
+        Ok(Self::new(self.client.clone(), doc, None))
     }
 
     /// Makes a version of the same content in another collection, without

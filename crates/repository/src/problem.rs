@@ -35,14 +35,23 @@ impl From<StoreError> for Failure {
     }
 }
 
+/// A step at which tests let the repository fail, end or wait.
+pub(crate) fn step(name: &'static str) -> Result<(), Failure> {
+    heirloom_failpoint::hit(name)
+        .map_err(|error| Problem::new(heirloom_core::ErrorCode::Io, error.to_string()).into())
+}
+
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let mut problem = Problem::new(refusal.code(), chain(&refusal));
         match refusal {
             Refusal::NotFound { nearest, .. } => problem.nearest = nearest,
             Refusal::WrongType { existing, .. } => problem.found = Some(existing.to_string()),
-            Refusal::AliasMoved { found, .. } => {
+            Refusal::AliasMoved { found, .. } | Refusal::BaseMoved { found, .. } => {
                 problem.found = found.map(|index| index.to_string())
+            }
+            Refusal::OtherPolicy { existing, .. } => {
+                problem.found = Some(existing.as_str().to_owned());
             }
             Refusal::InUse { by } => problem.items = by.iter().map(ToString::to_string).collect(),
             Refusal::MissingBlobs { blobs } => {

@@ -229,13 +229,19 @@ pub(crate) fn check(gathered: &mut Gathered) -> Result<()> {
             above.push(item);
         }
     }
-    if let Some(at) = merged.hits.iter().position(|hit| !hit) {
+    let hits = std::mem::take(&mut merged.hits);
+    drop(merged);
+    let without = hits.iter().position(|hit| !hit);
+    for (remove, hit) in gathered.removes.iter_mut().zip(hits) {
+        remove.hit = hit;
+    }
+    // What a base has to remove is seen when it is read.
+    if let (Some(at), false) = (without, gathered.over_base) {
         let path = escaped(gathered.removes[at].path.as_ref());
         return Err(Error::usage(format!(
             "nothing was added at `{path}`, so it cannot be removed"
         )));
     }
-    drop(merged);
     gathered.not_empty = not_empty.into_iter().collect();
     Ok(())
 }
