@@ -55,19 +55,22 @@ impl App {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
+        let client = self.other(&self.config.home)?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// A repository beside the one that is meant, made if need be.
+    pub(crate) fn other(&self, home: &Path) -> Result<Client, Failure> {
         let (entity, project) = split_project(&self.config.project);
-        let mut options =
-            ClientOptions::from_os(&self.config.home).cache_dir(self.config.cache.clone());
+        let mut options = ClientOptions::from_os(home).cache_dir(self.config.cache.clone());
         if let Some(entity) = entity {
             options = options.entity(entity)?;
         }
-        let client = options.project(project)?.netrc(netrc()).open().map_err(|error| {
-            let told = unwritable(&self.config.home, &error);
-            told.unwrap_or_else(|| {
+        options.project(project)?.netrc(netrc()).open().map_err(|error| {
+            unwritable(home, &error).unwrap_or_else(|| {
                 Failure::from(error).hint_for(ErrorCode::Corrupt, || CANNOT_OPEN.into())
             })
-        })?;
-        Ok(self.client.get_or_init(|| client))
+        })
     }
 
     /// The project that is meant when none is named.

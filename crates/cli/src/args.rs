@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    add_ref, alias, cache, cat, completions, cp, dev, diff, doctor, du, files, get, impact, init,
-    lineage, link, log, ls, manifest, project, put, rename, restore, rm, run, show, tag, update,
-    use_, verify, whence,
+    abort, add_ref, admin, alias, cache, cat, completions, cp, dev, diff, doctor, du, edit, files, finish,
+    get, impact, init, lineage, link, log, ls, manifest, parts, project, pull, push, put, rename, restore, rm,
+    run, show, tag, update, upgrade, upsert, use_, verify, whence,
 };
 
 /// Versioned machine-learning artifacts with lineage
@@ -74,6 +74,15 @@ pub(crate) enum Command {
     Project(project::Project),
     /// Read and hash everything stored, and name what is damaged
     Verify(verify::Repository),
+    /// Send versions to another repository, with their runs, tags and aliases
+    Push(push::Args),
+    /// Bring versions from another repository, with their runs, tags and aliases
+    Pull(pull::Args),
+    /// Back up the repository, and make one of a backup
+    #[command(subcommand)]
+    Admin(admin::Admin),
+    /// Bring a repository of an older format to the present one
+    Upgrade(upgrade::Args),
     /// Bytes by version, artifact or project: logical, unique, shared
     Du(du::Args),
     /// Look into manifests
@@ -99,6 +108,16 @@ pub(crate) enum Artifact {
     Put(put::Args),
     /// Log references to external objects as the next version of an artifact
     AddRef(add_ref::Args),
+    /// Add files as a part of the next version, which several writers make together
+    Upsert(upsert::Args),
+    /// Make one version of all parts
+    Finish(finish::Args),
+    /// Give up parts that were not finished
+    Abort(abort::Args),
+    /// Parts that wait to be finished, and those that expired
+    Parts(parts::Args),
+    /// Make the next version out of one, with files added, replaced and removed
+    Edit(edit::Args),
     /// Download a version, every byte verified
     Get(get::Args),
     /// Record that the current run uses a version, without downloading it

@@ -14,6 +14,9 @@ pub(crate) fn of(error: &Error) -> Option<String> {
              and repeat the command"
                 .into(),
         ),
+        Error::FileAndDirectory { .. } => {
+            Some("take out what is in the way with `--remove`, which comes before `--add`".into())
+        }
         Error::Collision { .. } => {
             Some("put one of them elsewhere with `--as`, in a put of its own".into())
         }
@@ -35,6 +38,9 @@ fn of_message(message: &str) -> Option<String> {
 fn of_problem(problem: &heirloom_api::Problem) -> Option<String> {
     match (problem.code, &problem.found) {
         (ErrorCode::NotFound, _) if !problem.nearest.is_empty() => Some(did_you_mean(&problem.nearest)),
+        (ErrorCode::NotFound, _) if problem.message.starts_with("path ") => {
+            Some("`heirloom artifact files NAME` lists the files of a version".into())
+        }
         (ErrorCode::NotFound, _) if problem.message.starts_with("run ") => {
             Some("`heirloom run ls` lists the runs of a project; is HEIRLOOM_RUN out of date?".into())
         }
@@ -45,11 +51,22 @@ fn of_problem(problem: &heirloom_api::Problem) -> Option<String> {
                     .into(),
             )
         }
+        (ErrorCode::NotFound, _) if problem.message.starts_with("set of parts ") => {
+            Some("there is nothing to finish; `heirloom artifact parts` lists what is unfinished".into())
+        }
         (ErrorCode::NotFound, _) if problem.message.starts_with("repository ") => {
             Some("`heirloom init` makes one, and so does the first `heirloom put`".into())
         }
         (ErrorCode::NotFound, _) => {
             Some("`heirloom ls` lists the artifacts of a project, `heirloom ls NAME` the versions of one".into())
+        }
+        (ErrorCode::BaseMoved, Some(_)) => Some(
+            "nothing was committed; look at what changed with `heirloom diff`, and repeat the command, or let \
+             `--if-base-moved rebase` make the same changes to whatever the name means then"
+                .into(),
+        ),
+        (ErrorCode::BaseMoved, None) => {
+            Some("nothing was committed; name the version to start from by its number".into())
         }
         (ErrorCode::WrongType, Some(existing)) => Some(format!(
             "leave `--type` out or give `--type {existing}`; `heirloom artifact update NAME --type T` \
@@ -61,6 +78,30 @@ fn of_problem(problem: &heirloom_api::Problem) -> Option<String> {
         (ErrorCode::Conflict, _) if problem.message.starts_with("alias ") => {
             Some("re-run with `--expect none`, or drop `--expect`".into())
         }
+        (ErrorCode::Conflict, _) if problem.message.contains(" contradict each other: ") => Some(
+            "`heirloom artifact abort` drops the parts; begin again without what is wrong, or with \
+             `--on-conflict first` or `last`"
+                .into(),
+        ),
+        (ErrorCode::Conflict, Some(policy)) if problem.message.contains(" have the policy ") => {
+            Some(format!("leave `--on-conflict` out, or give `--on-conflict {policy}`"))
+        }
+        (ErrorCode::Conflict, _) if problem.message.contains(" were not finished in time") => {
+            Some("bring the parts again, then finish them".into())
+        }
+        (ErrorCode::Conflict, _) if problem.message.contains(" is no repository: ") => Some(
+            "repeat `heirloom admin backup` or `heirloom admin restore`, or choose another \
+             directory with `--home`"
+                .into(),
+        ),
+        (ErrorCode::Conflict, _) if problem.message.contains(" has other content") => {
+            Some("the two repositories have drifted apart there; nothing was moved".into())
+        }
+        (ErrorCode::Forbidden, _) if problem.message.contains("this is a backup") => Some(
+            "work in the repository itself, or make one of the backup with `heirloom admin restore \
+             DIR --home TARGET`"
+                .into(),
+        ),
         // These three are settled: the same command again would fail again.
         (ErrorCode::Conflict, _) if problem.message.ends_with(" exists already") => {
             Some("choose another name".into())
@@ -88,6 +129,7 @@ fn by_code(code: ErrorCode) -> Option<String> {
     Some(
         match code {
             ErrorCode::NewerFormat => "install a newer heirloom; this one leaves the repository as it is",
+            ErrorCode::OlderFormat => "`heirloom upgrade` brings it to this format, and keeps what it was",
             ErrorCode::NoSpace => {
                 "free some space and repeat the command: what was stored already is not stored again"
             }
@@ -140,6 +182,14 @@ mod tests {
         let mut problem = Problem::new(ErrorCode::Conflict, message);
         problem.found = Some("v8".into());
         assert_eq!(hint(problem), "re-run with `--expect v8`, or drop `--expect` to overwrite");
+    }
+
+    #[test]
+    fn a_base_that_moved_is_no_reason_to_overwrite() {
+        let mut problem = Problem::new(ErrorCode::BaseMoved, "`a:latest` names v1 now");
+        assert!(hint(problem.clone()).contains("by its number"));
+        problem.found = Some("v1".into());
+        assert!(hint(problem).contains("--if-base-moved rebase"));
     }
 
     #[test]

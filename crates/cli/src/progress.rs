@@ -44,6 +44,7 @@ impl Bar {
             Phase::Commit => "committing",
             Phase::Write => "writing",
             Phase::Fetch => "fetching",
+            Phase::Copy => "copying",
             _ => "working",
         });
     }

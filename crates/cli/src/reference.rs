@@ -56,7 +56,7 @@ last line:
 ```
 
 `code` is stable: `not_found`, `forbidden`, `conflict`, `invalid`, `wrong_type`,
-`corrupt`, `in_use`, `base_moved`, `fenced`, `no_space`, `unavailable`, `newer_format`,
+`corrupt`, `in_use`, `base_moved`, `fenced`, `no_space`, `unavailable`, `newer_format`, `older_format`,
 `io`, `usage`, `not_started`. `hint`, `nearest` (names close to one not found), `found`
 (what there was instead) and `items` (what stands in the way) may be absent.
 Fields are added, never renamed.

@@ -9,9 +9,15 @@ use heirloom_repository::{Environment, Repository};
 use crate::Result;
 use crate::environment::{ClientOptions, Clock, Random};
 
-struct Given {
+pub(crate) struct Given {
     clock: Clock,
     random: Random,
+}
+
+impl Given {
+    pub(crate) fn of(options: &ClientOptions) -> Self {
+        Self { clock: Arc::clone(&options.clock), random: Arc::clone(&options.random) }
+    }
 }
 
 impl Environment for Given {
@@ -25,7 +31,6 @@ impl Environment for Given {
 }
 
 pub(crate) fn open(options: &ClientOptions) -> Result<Arc<dyn Backend>> {
-    let given = Given { clock: Arc::clone(&options.clock), random: Arc::clone(&options.random) };
-    let repository = Repository::open(&options.home, given)?;
+    let repository = Repository::open(&options.home, Given::of(options))?;
     Ok(Arc::new(repository.as_caller(Caller::owner(options.actor.clone()))))
 }

@@ -46,6 +46,35 @@
 //! | `add_dir_as("images", "images")` | the contents of `images`, below `images/` |
 //! | `add_reference("https://host/a/model.h5")` | `model.h5` |
 //!
+//! What has been logged is changed by a draft of the next version: it starts with
+//! all of a version, and costs what is added, replaced and removed.
+//!
+//! ```
+//! # #[cfg(feature = "embedded")]
+//! # async fn example(client: heirloom::Client) -> Result<(), heirloom::Error> {
+//! # let mut artifact = heirloom::Artifact::new("animals", "dataset");
+//! # artifact.add_bytes("cats/tom.txt", "tom").add_bytes("readme.txt", "cats");
+//! # client.default_project().log_artifact(artifact).wait().await?;
+//! use heirloom::IfBaseMoved;
+//!
+//! let project = client.default_project();
+//! let mut draft = project.artifact("animals:latest").await?.new_draft();
+//! draft.add_bytes("readme.txt", "a dog").add_bytes("dogs/rex.txt", "rex").remove("cats");
+//! draft.if_base_moved(IfBaseMoved::Rebase);
+//! let version = project.log_artifact(draft).wait().await?;
+//! assert_eq!((version.name().as_str(), version.doc().files), ("animals:v1", 2));
+//! # Ok(())
+//! # }
+//! # #[cfg(feature = "embedded")]
+//! # fn main() -> Result<(), heirloom::Error> {
+//! # let dir = tempfile::tempdir().expect("a temporary directory");
+//! # let client = heirloom::Client::embedded(dir.path())?;
+//! # tokio::runtime::Runtime::new().expect("a runtime").block_on(example(client))
+//! # }
+//! # #[cfg(not(feature = "embedded"))]
+//! # fn main() {}
+//! ```
+//!
 //! # Shape
 //! Everything is asynchronous and wants a tokio runtime; [`blocking`] has the
 //! same calls for code without one. Bytes move on blocking threads, driven by
@@ -64,6 +93,7 @@ mod artifact;
 pub mod blocking;
 mod client;
 mod download;
+mod draft;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod environment;
@@ -72,6 +102,8 @@ mod files;
 mod get;
 mod git;
 mod logged;
+#[cfg(feature = "embedded")]
+mod maintain;
 mod nodes;
 mod progress;
 mod project;
@@ -79,11 +111,13 @@ mod put;
 mod reader;
 mod references;
 mod run;
+mod transfer;
 mod version;
 
 pub use artifact::{Artifact, NewFile, ReferenceSource};
 pub use client::{Client, WhenceAnswer};
 pub use download::{Download, Downloaded, Unproven};
+pub use draft::IfBaseMoved;
 pub use environment::{ClientOptions, Clock, Random};
 pub use error::Error;
 pub use files::Files;
@@ -91,10 +125,15 @@ pub use git::GitState;
 pub use logged::Logged;
 pub use progress::{Phase, Progress, Tally};
 pub use project::Project;
+pub use put::parts::{FinishOptions, UpsertOptions, UpsertReport};
 pub use put::{PutOptions, PutPlan, PutReport, Scanned, Warning};
 pub use reader::EntryReader;
 pub use run::{Run, RunBuilder};
+pub use transfer::{AliasKept, AliasPolicy, TransferOptions, TransferReport, Transferred};
 pub use version::{Differences, LineageRequest, TreeCheck, Version};
+
+#[cfg(feature = "embedded")]
+pub use heirloom_repository::{BackupInfo, BackupReport, Keep, Upgraded};
 
 pub use heirloom_api as api;
 pub use heirloom_core as core;

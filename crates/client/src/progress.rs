@@ -16,6 +16,8 @@ pub enum Phase {
     Write,
     /// Fetching references from where they are.
     Fetch,
+    /// Copying objects to or from a backup.
+    Copy,
 }
 
 /// How far a put or get has come.

@@ -43,6 +43,7 @@ mod owner;
 mod parts;
 mod problem;
 mod read;
+mod rebuild;
 mod record;
 mod reserve;
 mod sealed;
@@ -58,13 +59,14 @@ use std::sync::Arc;
 
 use heirloom_api::Problem;
 use heirloom_catalog::{Catalog, MemoryCatalog, OpenMode, SqliteCatalog, SqliteOptions};
-use heirloom_core::Caller;
+use heirloom_core::{Caller, ErrorCode};
 use heirloom_store::{LocalStore, MemoryStore, Store};
 
 pub use backend::RepositoryBackend;
 pub use backup::{BackupInfo, BackupProgress, BackupReport, OnBackup, backup, restore};
 pub use environment::{Environment, SystemEnvironment};
 pub use home::{FORMAT, Home, HomeConfig, StorageConfig};
+pub use rebuild::RebuildProgress;
 pub use record::{MAX_RECORD_BYTES, RecordError, RecordedRun, VersionRecord};
 pub use upgrade::{Keep, Upgraded, upgrade};
 
@@ -115,6 +117,23 @@ impl Repository {
         Ok(Self::assemble(store, Box::new(catalog), Box::new(env), Some(home)))
     }
 
+    /// Rebuilds the catalog of the repository in a directory from its objects
+    /// alone; nobody else may use it meanwhile. Where several records claim one
+    /// number, those in `choice` count. The old catalog is kept beside the new one.
+    ///
+    /// # Errors
+    /// `not_found` when the directory has no objects of a repository,
+    /// `newer_format`, `no_space`, `io`: then nothing has changed. Nothing has
+    /// either when the report names ambiguous numbers.
+    pub fn rebuild_catalog(
+        path: &Path,
+        env: &dyn Environment,
+        choice: &std::collections::BTreeSet<heirloom_manifest::BlobId>,
+        progress: &mut RebuildProgress<'_>,
+    ) -> Result<heirloom_api::RebuildReport, Problem> {
+        rebuild::rebuild(path, env, choice, progress)
+    }
+
     /// An empty repository in memory, for tests and examples.
     pub fn in_memory(env: impl Environment + 'static) -> Self {
         Self::assemble(
@@ -138,6 +157,27 @@ impl Repository {
     /// The repository's directory; `None` in memory.
     pub fn home(&self) -> Option<&Home> {
         self.inner.home.as_ref()
+    }
+
+    /// Makes or brings up to date a backup in the directory `target`: as [`backup`],
+    /// with the journal sealed first, so that the objects alone tell of every name.
+    ///
+    /// # Errors
+    /// As [`backup`]; `invalid` in memory.
+    pub fn backup(
+        &self,
+        target: &Path,
+        progress: &mut OnBackup<'_>,
+    ) -> Result<BackupReport, Problem> {
+        let Some(home) = self.home() else {
+            return Err(Problem::invalid("a repository in memory has no backups"));
+        };
+        match journal::seal(&self.inner) {
+            // A place that cannot be written can be backed up as it is.
+            Err(Failure(problem)) if problem.code == ErrorCode::Forbidden => {}
+            other => drop(other?),
+        }
+        backup(home.path(), target, self.inner.env.now(), progress)
     }
 
     /// The operations, made on somebody's behalf.

@@ -1,7 +1,9 @@
 //! One module per verb: its arguments, and a thin function that asks the SDK
 //! and returns what to print.
 
+pub(crate) mod abort;
 pub(crate) mod add_ref;
+pub(crate) mod admin;
 pub(crate) mod alias;
 pub(crate) mod cache;
 pub(crate) mod cat;
@@ -11,7 +13,9 @@ pub(crate) mod dev;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod du;
+pub(crate) mod edit;
 pub(crate) mod files;
+pub(crate) mod finish;
 pub(crate) mod get;
 pub(crate) mod impact;
 pub(crate) mod init;
@@ -20,7 +24,10 @@ pub(crate) mod link;
 pub(crate) mod log;
 pub(crate) mod ls;
 pub(crate) mod manifest;
+pub(crate) mod parts;
 pub(crate) mod project;
+pub(crate) mod pull;
+pub(crate) mod push;
 pub(crate) mod put;
 pub(crate) mod rename;
 pub(crate) mod restore;
@@ -29,6 +36,8 @@ pub(crate) mod run;
 pub(crate) mod show;
 pub(crate) mod tag;
 pub(crate) mod update;
+pub(crate) mod upgrade;
+pub(crate) mod upsert;
 pub(crate) mod use_;
 pub(crate) mod verify;
 pub(crate) mod whence;
@@ -74,6 +83,11 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         Command::Run(verb) => run::run(app, verb).await,
         Command::Project(project::Project::Ls) => say!(app, project::ls(app)),
         Command::Verify(args) => verify::repository(app, args).await,
+        Command::Push(args) => say!(app, push::run(app, args)),
+        Command::Pull(args) => say!(app, pull::run(app, args)),
+        Command::Admin(admin::Admin::Backup(args)) => say!(app, admin::backup(app, args)),
+        Command::Admin(admin::Admin::Restore(args)) => admin::restore(app, args).await,
+        Command::Upgrade(args) => say!(app, upgrade::run(app, args)),
         Command::Du(args) => say!(app, du::run(app, args)),
         Command::Manifest(manifest::Manifest::Dump(args)) => manifest::dump(app, args).await,
         Command::Cache(cache::Cache::Info) => say!(app, cache::info(app)),
@@ -87,7 +101,12 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
 async fn artifact(app: &App, verb: Artifact) -> Result<(), Failure> {
     match verb {
         Artifact::Put(args) => put::run(app, args).await,
+        Artifact::Upsert(args) => say!(app, upsert::run(app, args)),
+        Artifact::Finish(args) => finish::run(app, args).await,
+        Artifact::Abort(args) => say!(app, abort::run(app, args)),
+        Artifact::Parts(args) => say!(app, parts::run(app, args)),
         Artifact::AddRef(args) => add_ref::run(app, args).await,
+        Artifact::Edit(args) => edit::run(app, args).await,
         Artifact::Get(args) => say!(app, get::run(app, args)),
         Artifact::Use(args) => say!(app, use_::run(app, args)),
         Artifact::Ls(args) => ls::run(app, args).await,

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use heirloom_api::{RunDoc, VersionDoc};
+use heirloom_api::{Origin, RunDoc, VersionDoc};
 use heirloom_core::{ArtifactRef, Provenance, Ttl};
 use serde::Serialize;
 
@@ -21,11 +21,13 @@ pub(crate) struct Args {
 pub(crate) async fn run(app: &App, args: Args) -> Result<Shown, Failure> {
     let version = app.version(&args.reference).await?;
     let names = |runs: Vec<RunDoc>| runs.iter().map(|run| app.run_name(&run.run)).collect();
+    let origin = version.origin().await?;
     Ok(Shown {
         title: app.name_of(&version.doc().as_ref()),
         logged_by: names(version.logged_by().await?),
         used_by: names(version.used_by().await?),
         version: version.doc().clone(),
+        origin,
     })
 }
 
@@ -36,6 +38,9 @@ pub(crate) struct Shown {
     version: VersionDoc,
     logged_by: Vec<String>,
     used_by: Vec<String>,
+    /// Where it was brought from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin>,
     #[serde(skip)]
     title: String,
 }
@@ -58,6 +63,9 @@ impl Answer for Shown {
         lines.say("by", &version.actor)?;
         if let Some(source) = &version.source {
             lines.say("linked from", &source.to_string())?;
+        }
+        if let Some(origin) = &self.origin {
+            lines.say("origin", &format!("{} of {}", origin.from, origin.repository))?;
         }
         lines.say("logged by", &text::list(&self.logged_by))?;
         lines.say("used by", &text::list(&self.used_by))?;

@@ -49,6 +49,12 @@ pub(crate) async fn version(app: &App, args: Version) -> Result<(), Failure> {
     Err(Failure::Damage(format!("{n} in `{}` differ from {}", text::path(root), answer.version)))
 }
 
+/// Checks the whole repository and prints what was found.
+pub(crate) async fn whole(app: &App) -> Result<(), Failure> {
+    let report = app.client()?.verify().await?;
+    stored(app, None, report)
+}
+
 fn stored(app: &App, version: Option<String>, report: VerifyReport) -> Result<(), Failure> {
     let answer = Stored { ok: report.damages.is_empty(), version, report };
     app.printer.answer(&answer)?;

@@ -17,7 +17,7 @@ const VERSIONS: &str = concat!(
      `description`, `ttl`, `created_at` and `latest` (a version)"
 );
 
-const SHOW: &str = concat!(version_fields!(), ", `logged_by` and `used_by` (names of runs)");
+const SHOW: &str = concat!(version_fields!(), ", `logged_by` and `used_by` (names of runs), `origin` (`from`, `repository`) of a version that was brought");
 
 macro_rules! run_fields {
     () => {
@@ -57,6 +57,61 @@ pub(super) const ENTRIES: &[Entry] = &[
         output: "as `artifact put`",
         json: "as `artifact put`",
         exits: "1 when an object cannot be looked at",
+    },
+    Entry {
+        verb: "artifact edit",
+        examples: &[
+            "heirloom artifact edit animals --add new-cats=cats --remove dogs/rex.png",
+            "heirloom artifact edit animals:v3 --remove train/.cache -a fixed",
+            "heirloom artifact edit animals:prod --add labels.csv --if-base-moved rebase -a prod",
+        ],
+        output: "as `artifact put`",
+        json: "as `artifact put`; `files` and `bytes` are those of the whole version",
+        exits: "1 when a file cannot be put or a path to remove is not there, 4 when REF names another version once the new \
+                one is ready (`base_moved`), or a file changed while it was read; nothing is committed then",
+    },
+    Entry {
+        verb: "artifact upsert",
+        examples: &[
+            "heirloom artifact upsert shard-3 -n table -t dataset --distributed-id job-7",
+            "heirloom artifact upsert out -n table -t dataset --on-conflict last",
+        ],
+        output: "the part's number in its set, from 0",
+        json: "`name`, `entity`, `project`, `distributed_id`, `part`, `replaced` (true when the parts that were there under \
+               this id had expired), `files`, `bytes`, `new_bytes`, `stored_bytes`, `links_followed`, `links_skipped`, \
+               `ignored`, `lost_modes`",
+        exits: "2 without an id and a run that has a group, 4 when the first part fixed another `--on-conflict`",
+    },
+    Entry {
+        verb: "artifact finish",
+        examples: &[
+            "heirloom artifact finish -n table --distributed-id job-7 -a nightly",
+            "heirloom artifact finish -n table",
+        ],
+        output: "as `artifact put`",
+        json: "as `artifact put`; `new_bytes` is 0, and `stored_bytes` is what the merged manifest took",
+        exits: "1 when there are no parts, 2 without an id, 4 when parts contradict each other (`items` names paths, digests \
+                and writers; nothing is committed and the parts stay) or had expired",
+    },
+    Entry {
+        verb: "artifact abort",
+        examples: &["heirloom artifact abort -n table --distributed-id job-7"],
+        output: "the id",
+        json: "`dropped` (as in `artifact parts`)",
+        exits: "1 when there are no parts, 2 without an id",
+    },
+    Entry {
+        verb: "artifact parts",
+        examples: &[
+            "heirloom artifact parts",
+            "heirloom artifact parts table --distributed-id job-7",
+        ],
+        output: "a table: artifact, id, state, policy, number of parts, who brought them, files, size, when the first and the \
+                 last came, when they expire",
+        json: "`sets`, each with `entity`, `project`, `name`, `type`, `distributed_id`, `on_conflict`, `state` (`open` or \
+               `expired`), `parts`, `writers` (`run`, `actor`, `parts`), `files` and `bytes` (what several parts have counts \
+               several times), `started_at`, `touched_at` (when the last part came), `expires_at`",
+        exits: "",
     },
     Entry {
         verb: "artifact get",
@@ -310,6 +365,51 @@ pub(super) const ENTRIES: &[Entry] = &[
         output: "a line per damage, with the versions it hurts; or one line that all is whole",
         json: "`ok`, `versions`, `blobs`, `bytes`, `damages` (`object`, `blob`, `what`, `versions`)",
         exits: "3 when something is damaged",
+    },
+    Entry {
+        verb: "push",
+        examples: &[
+            "heirloom push animals:best --to /mnt/team/heirloom",
+            "heirloom push churn --lineage --to ../other",
+            "heirloom push animals --all-versions --to ../other --force-aliases",
+        ],
+        output: "a table: the version here, its name there, whether it was moved, bytes of files that were new there. An alias \
+                 comes along unless it is there on something else than an older version of the same artifact; what stays is told \
+                 on standard error",
+        json: "`versions` (`id`, `from`, `to`, `created`, `deleted`, `new_bytes`, `stored_bytes`), `left_out` (upstream versions \
+               that are deleted here), `runs`, `edges`, `aliases` (`alias`, `version`), `aliases_kept` (`alias`, `version`, \
+               `holder`, `reason`), `new_bytes`, `stored_bytes`",
+        exits: "3 when bytes are damaged where they come from, 4 when a version of the same identity has other content",
+    },
+    Entry {
+        verb: "pull",
+        examples: &["heirloom pull animals:best --from /mnt/team/heirloom"],
+        output: "as `push`",
+        json: "as `push`",
+        exits: "as `push`",
+    },
+    Entry {
+        verb: "admin backup",
+        examples: &["heirloom admin backup /mnt/backup/heirloom"],
+        output: "one line: what the backup holds, and what was copied. The repository may be in use meanwhile",
+        json: "`path`, `repository`, `format`, `made_at`, `versions`, `objects`, `bytes`, `copied_objects`, `copied_bytes`, \
+               `removed_objects`, `removed_bytes`",
+        exits: "3 when objects are damaged: all others were copied, and an earlier backup stays what it was",
+    },
+    Entry {
+        verb: "admin restore",
+        examples: &["heirloom admin restore /mnt/backup/heirloom --home ./restored"],
+        output: "as `verify`; with `--no-verify` as `admin backup`",
+        json: "as `verify`; with `--no-verify` as `admin backup`",
+        exits: "3 when something in the backup is damaged; all else was restored",
+    },
+    Entry {
+        verb: "upgrade",
+        examples: &["heirloom upgrade", "heirloom upgrade --backup /mnt/backup/heirloom"],
+        output: "one line: the formats, and where the older one is kept (`upgrade-backup-N` in the repository's directory unless \
+                 told otherwise)",
+        json: "`home`, `from`, `to` (equal when there was nothing to do), `kept`",
+        exits: "",
     },
     Entry {
         verb: "du",
