@@ -428,6 +428,18 @@ impl View for State {
         Ok(ids.filter_map(|(_, id)| self.collections.get(id)).cloned().collect())
     }
 
+    fn deleted_collections(
+        &self,
+        project: ProjectId,
+        after: Option<CollectionId>,
+        limit: usize,
+    ) -> Result<Vec<CollectionRow>> {
+        let after = after.map_or(Unbounded, Excluded);
+        let rows = self.collections.range((after, Unbounded)).map(|(_, row)| row);
+        let deleted = rows.filter(|row| row.project == project && row.deleted_at.is_some());
+        Ok(deleted.take(limit).cloned().collect())
+    }
+
     fn version(&self, id: VersionId) -> Result<Option<VersionRow>> {
         Ok(self.versions.get(&id).cloned())
     }

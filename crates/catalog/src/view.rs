@@ -69,6 +69,14 @@ pub trait View {
         limit: usize,
     ) -> Result<Vec<CollectionRow>>;
 
+    /// Those deleted, ascending by id, after the given id. Names may repeat.
+    fn deleted_collections(
+        &self,
+        project: ProjectId,
+        after: Option<CollectionId>,
+        limit: usize,
+    ) -> Result<Vec<CollectionRow>>;
+
     // Versions and memberships.
     fn version(&self, id: VersionId) -> Result<Option<VersionRow>>;
     /// In the order asked; unknown ids are left out.

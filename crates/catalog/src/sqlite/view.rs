@@ -144,6 +144,23 @@ impl View for SqliteView<'_> {
         )
     }
 
+    fn deleted_collections(
+        &self,
+        project: ProjectId,
+        after: Option<CollectionId>,
+        limit: usize,
+    ) -> Result<Vec<CollectionRow>> {
+        self.many(
+            sql!(
+                "SELECT {columns} FROM collection
+                 WHERE project = ?1 AND id > ?2 AND deleted_at IS NOT NULL ORDER BY id LIMIT ?3",
+                convert::COLLECTION_COLUMNS
+            ),
+            (project.0, after.map_or(i64::MIN, |id| id.0), rows_at_most(limit)),
+            convert::collection,
+        )
+    }
+
     fn version(&self, id: VersionId) -> Result<Option<VersionRow>> {
         self.one(
             sql!("SELECT {columns} FROM version WHERE id = ?1", convert::VERSION_COLUMNS),

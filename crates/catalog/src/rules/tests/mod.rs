@@ -1,0 +1,4 @@
+//! What deletion, lifetimes and retention promise.
+
+mod deletion;
+mod retention;
