@@ -6,6 +6,7 @@ mod files;
 mod kills;
 mod large;
 mod many;
+mod points;
 mod power;
 mod references;
 mod space;

@@ -15,6 +15,7 @@ use crate::workspace::Workspace;
 
 /// The ranks of `docs/architecture.md`.
 const RANKS: &[(&str, u8)] = &[
+    ("heirloom-failpoint", 0),
     ("heirloom-manifest", 0),
     ("heirloom-lineage", 0),
     ("heirloom-core", 1),

@@ -114,6 +114,11 @@ impl Error {
     }
 }
 
+/// A step at which tests let a pipeline fail, end or wait.
+pub(crate) fn step(name: &'static str) -> Result<()> {
+    heirloom_failpoint::hit(name).map_err(|error| Error::io("pass", name, error))
+}
+
 fn io_code(error: &io::Error) -> ErrorCode {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorCode::NoSpace,

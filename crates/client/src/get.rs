@@ -19,6 +19,7 @@ use heirloom_refs::{OpenOptions, PinKind, Registry, VerifyingBody};
 use heirloom_worktree::{Existing, Expected, LinkMode, Placed, Writer, WriterOptions};
 
 use crate::client::blocking_task;
+use crate::error::step;
 use crate::download::{Download, Downloaded, Filter, Unproven};
 use crate::nodes::{Nodes, read_problem};
 use crate::progress::{Meter, Phase};
@@ -65,6 +66,7 @@ pub(crate) async fn run(download: Download) -> Result<Downloaded> {
     let client = client.clone();
     blocking_task(move || {
         let mut get = Get { download, filter, nodes, root, result: Downloaded::default() };
+        step("client::survey")?;
         let surveyed = get.survey()?;
         let (writer, fresh) = get.open_writer()?;
         get.files(&writer, fresh, downloaders, &surveyed)?;
@@ -73,6 +75,7 @@ pub(crate) async fn run(download: Download) -> Result<Downloaded> {
             get.references(&writer, &registry, &runtime, &surveyed)?;
         }
         if !fresh {
+            step("client::extras")?;
             get.extras(&writer)?;
         }
         if get.download.flush {
@@ -391,6 +394,7 @@ fn work(queue: Receiver<Job>, downloader: &mut dyn Downloader, shared: &Shared<'
         if shared.failed.load(Ordering::Relaxed) {
             break;
         }
+        step("client::write")?;
         match job {
             Job::Small(wanted) => small(wanted, downloader, shared)?,
             Job::Large(wanted) => large(&wanted, downloader, shared)?,

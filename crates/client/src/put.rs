@@ -30,6 +30,7 @@ use heirloom_manifest::{ManifestId, NodeId};
 use heirloom_worktree::NameRule;
 
 use crate::client::blocking_task;
+use crate::error::step;
 use crate::logged::Ticket;
 use crate::nodes::Nodes;
 use crate::progress::{Listener, Meter, Phase};
@@ -163,6 +164,7 @@ pub(crate) async fn run(
 ) -> Result<PutReport> {
     let words = Words::of(&artifact)?;
     let listener = options.progress.clone();
+    step("client::gather")?;
     let gathered = Arc::new(gather(project, &artifact, &listener).await?);
     let key = project.client().new_key();
     let mut log = Log { project, run, artifact: &artifact, words, key };
@@ -329,6 +331,7 @@ impl Log<'_> {
     ) -> Result<PutReport> {
         let client = self.project.client().clone();
         let backend = client.backend();
+        step("client::send")?;
         let uploader = Some(backend.uploader(draft.id).await?);
         let base = match &draft.base {
             Some(base) => Some((base.root, Nodes::new(backend.downloader(base.id).await?))),
@@ -346,6 +349,7 @@ impl Log<'_> {
         };
         ticket.turn(options).await;
         drop(Meter::new(listener.clone(), Phase::Commit, None));
+        step("client::commit")?;
         let committed = self.commit(options, sent.tree.root, Some(draft.id)).await?;
         let committed = committed.ok_or_else(|| {
             Error::usage("the backend neither committed the draft nor said why not")

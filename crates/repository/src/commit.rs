@@ -13,7 +13,7 @@ use heirloom_manifest::{
 };
 use heirloom_store::{Kind, PackOptions, PackWriter};
 
-use crate::problem::Failure;
+use crate::problem::{Failure, step};
 use crate::read::Nodes;
 use crate::record::{MAX_RECORD_BYTES, RecordedRun, VersionRecord};
 use crate::write::{claim, fenced};
@@ -64,7 +64,11 @@ fn run(inner: &Inner, caller: &Caller, request: &Commit) -> Result<Option<Commit
         parts: None,
     };
     match request.draft {
-        Some(draft) => attempt.commit(draft).map(Some),
+        Some(draft) => {
+            let committed = attempt.commit(draft)?;
+            step("repository::committed")?;
+            Ok(Some(committed))
+        }
         None => attempt.probe(),
     }
 }
@@ -226,6 +230,7 @@ impl Attempt<'_> {
     fn create(&self, draft: DraftId, mut next: ExpectedIndex) -> Result<rules::Committed, Failure> {
         let inner = self.inner;
         let scope = Scope(self.project.id);
+        step("repository::check")?;
         let TreeSummary { entries, size, .. } =
             check_new(inner, scope, draft, self.request.root, &self.request.attachments)?;
         let _turn = inner.home.as_ref().and_then(crate::Home::commit_turn);
@@ -239,9 +244,11 @@ impl Attempt<'_> {
                 )
                 .into());
             }
+            step("repository::record")?;
             let mut pack = PackWriter::new(&*inner.store, PackOptions::default())?;
             let record = pack.add(Kind::VersionRecord, &bytes)?;
             write::publish_pack(inner, scope, draft, pack)?;
+            step("repository::decide")?;
             match self.decide(Some(&Written { entries, size, record, expected: next })) {
                 Err(Refusal::IndexTaken { next: index, predecessor, .. }) => {
                     next = ExpectedIndex { index, predecessor };

@@ -18,7 +18,7 @@ use heirloom_core::{
 use heirloom_manifest::{BlobId, Link, NodeId};
 use heirloom_store::ObjectKey;
 
-use crate::problem::Failure;
+use crate::problem::{Failure, step};
 use crate::read::{Nodes, each_node};
 use crate::{Inner, access, browse, commit, docs, write};
 
@@ -167,6 +167,7 @@ pub(crate) fn begin_draft(
     caller: &Caller,
     request: &BeginDraft,
 ) -> Result<DraftDoc, Failure> {
+    step("repository::begin_draft")?;
     let project = ensure_project(inner, caller, &request.project)?;
     let draft = DraftId::from_random(inner.env.random());
     let base = inner.decide_soon(|view| {
@@ -442,6 +443,7 @@ pub(crate) fn delete(
     project: &ProjectRef,
     request: &Delete,
 ) -> Result<Vec<VersionDoc>, Failure> {
+    step("repository::delete")?;
     inner.decide(|view| {
         let mut documents = Vec::new();
         let mut ids = Vec::new();
@@ -505,6 +507,7 @@ pub(crate) fn restore(
         .into());
     };
     let named = access::named(project, reference);
+    step("repository::restore")?;
     let version = inner.decide(|view| {
         let (_, collection) = browse::find(view, caller, &named, reference.name(), Role::Writer)?;
         let version = place(view, &collection, index)?.version;

@@ -18,7 +18,7 @@ use heirloom_store::{
 };
 
 use crate::Inner;
-use crate::problem::{Failure, store_problem};
+use crate::problem::{Failure, store_problem, step};
 
 /// Bytes of a file read at a time.
 const COPY_BUFFER: usize = 1 << 20;
@@ -56,6 +56,7 @@ impl LocalUploader {
 
 impl Uploader for LocalUploader {
     fn claim(&mut self, blobs: &[BlobId]) -> Answer<Vec<bool>> {
+        step("repository::claim")?;
         let located = claim(&self.inner, self.scope, self.draft, blobs)?;
         let mut have: Vec<bool> = located.iter().map(Option::is_some).collect();
         if let Some(pack) = &self.pack {
@@ -98,6 +99,7 @@ impl Uploader for LocalUploader {
         size: u64,
         progress: &mut dyn FnMut(u64),
     ) -> Answer<Sent> {
+        step("repository::send_file")?;
         let store = &*self.inner.store;
         let path = Path::new("the file to store");
         let mut stored = put_file(store, file, path, Some(size), progress)

@@ -55,6 +55,7 @@ impl Disk {
     /// A new file in `directory`, locked by this process until it is closed.
     pub(crate) fn stage(&self, directory: &Path) -> Result<Staging, StoreError> {
         self.run("create a file in", directory, || {
+            heirloom_failpoint::hit("store::stage")?;
             loop {
                 let staged = tempfile::Builder::new()
                     .prefix(STAGED)
@@ -86,7 +87,10 @@ impl Disk {
         path: &Path,
         bytes: &[u8],
     ) -> Result<(), StoreError> {
-        self.run("write", path, || file.write_all(bytes))
+        self.run("write", path, || {
+            heirloom_failpoint::hit("store::write")?;
+            file.write_all(bytes)
+        })
     }
 
     /// Makes `to` share the blocks of `from`; `false` when that is not possible
@@ -106,25 +110,39 @@ impl Disk {
     }
 
     pub(crate) fn sync_file(&self, file: &File, path: &Path) -> Result<(), StoreError> {
-        self.run(FLUSH, path, || file.sync_all())
+        self.run(FLUSH, path, || {
+            heirloom_failpoint::hit("store::sync")?;
+            file.sync_all()
+        })
     }
 
     pub(crate) fn sync_directory(&self, path: &Path) -> Result<(), StoreError> {
-        self.run(FLUSH, path, || File::open(path)?.sync_all())
+        self.run(FLUSH, path, || {
+            heirloom_failpoint::hit("store::sync_directory")?;
+            File::open(path)?.sync_all()
+        })
     }
 
     /// Creates a directory; `Ok(false)` when it exists, also as a link to one.
     pub(crate) fn make_directory(&self, path: &Path) -> Result<bool, StoreError> {
-        self.run("create the directory", path, || match fs::create_dir(path) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
-            Err(error) => Err(error),
+        self.run("create the directory", path, || {
+            heirloom_failpoint::hit("store::make_directory")?;
+            match fs::create_dir(path) {
+                Ok(()) => Ok(true),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {
+                    Ok(false)
+                }
+                Err(error) => Err(error),
+            }
         })
     }
 
     /// Gives a staged file its name unless that is taken; `false` when it is.
     pub(crate) fn rename_new(&self, staging: &Path, to: &Path) -> Result<bool, StoreError> {
-        self.run("rename to", to, || rename_exclusively(staging, to))
+        self.run("rename to", to, || {
+            heirloom_failpoint::hit("store::rename")?;
+            rename_exclusively(staging, to)
+        })
     }
 
     /// Gives a staged file its name, whether that is taken or not.
@@ -156,6 +174,7 @@ impl Disk {
     /// Removes a file; `false` when it was not there.
     pub(crate) fn remove(&self, path: &Path) -> Result<bool, StoreError> {
         self.run("remove", path, || {
+            heirloom_failpoint::hit("store::remove")?;
             absent_is_none(fs::remove_file(path)).map(|done| done.is_some())
         })
     }

@@ -227,6 +227,7 @@ impl Writer {
     /// As [`Writer::write_file`], and [`Error::DirectoryInTheWay`].
     pub fn write_small(&self, path: &LogicalPath, verified: &[u8]) -> Result<(), Error> {
         let mut temporary = self.temporary(path, false)?;
+        step("worktree::write_small", path)?;
         temporary
             .file
             .write_all(verified)
@@ -389,6 +390,7 @@ impl Writer {
         let mut reopened = false;
         loop {
             let name = temporary_name();
+            step("worktree::create", path)?;
             match sys::create_new(&dir, name.as_bytes(), readable) {
                 Ok(file) => {
                     let guard = Guard { dir, name: Some(name) };
@@ -435,6 +437,7 @@ impl Writer {
                         Some((parent, name)) => (self.directory(parent)?, name),
                         None => (Arc::clone(&self.inner.root), path),
                     };
+                    step_at("worktree::make_directory", path)?;
                     match sys::make_directory(&parent, name.as_bytes()) {
                         Ok(()) | Err(Errno::EXIST) => {}
                         Err(error) => return Err(Error::io("create", path, error)),
@@ -542,6 +545,15 @@ impl Writer {
     }
 }
 
+/// A step at which tests let the writer fail, end or wait.
+fn step(name: &'static str, path: &LogicalPath) -> Result<(), Error> {
+    step_at(name, path.as_str())
+}
+
+fn step_at(name: &'static str, path: &str) -> Result<(), Error> {
+    heirloom_failpoint::hit(name).map_err(|error| Error::io("write", path, error))
+}
+
 fn temporary_name() -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     format!("{TEMPORARY_PREFIX}{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
@@ -610,6 +622,7 @@ impl Temporary {
         let Some(temporary) = self.guard.name.clone() else { return Ok(()) };
         let dir = Arc::clone(&self.guard.dir);
         let name = self.path.file_name().as_bytes();
+        step("worktree::rename", &self.path)?;
         let mut renamed = sys::rename(&dir, temporary.as_bytes(), name);
         if matches!(renamed, Err(Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY)) {
             if !self.writer.inner.options.replace_obstacles {
@@ -656,6 +669,7 @@ impl FileWriter {
                 actual: total,
             });
         }
+        step("worktree::write", path)?;
         self.temporary
             .file
             .write_all(bytes)
