@@ -247,7 +247,7 @@ fn is_unused(catalog: &SqliteCatalog) -> Result<bool, Problem> {
     Ok(projects.is_empty())
 }
 
-fn write_config(path: &Path, config: &HomeConfig) -> Result<(), Problem> {
+pub(crate) fn write_config(path: &Path, config: &HomeConfig) -> Result<(), Problem> {
     let staged = path.join(format!(".{CONFIG}-{}", config.id));
     let target = path.join(CONFIG);
     let result = (|| {

@@ -14,7 +14,7 @@ use heirloom_core::{DraftId, ErrorCode, Scope, Timestamp};
 use heirloom_manifest::BlobId;
 use heirloom_store::{
     Codec, FinishedPack, Kind, ObjectKey, PACK_TARGET_SIZE, PackOptions, PackRecord, PackWriter,
-    Store, StoreError, StoredBlob, WholeWriter, put_file, verify_object,
+    Store, StoredBlob, WholeWriter, is_sound, put_file,
 };
 
 use crate::Inner;
@@ -44,13 +44,12 @@ impl LocalUploader {
 
     fn finish_pack(&mut self) -> Result<PackSent, Failure> {
         let Some(pack) = self.pack.take() else { return Ok(PackSent::default()) };
-        let Some(finished) = pack.finish()? else { return Ok(PackSent::default()) };
-        let sent = PackSent { blobs: finished.records.len() as u64, stored: finished.size };
+        let finished = publish_pack(&self.inner, self.scope, self.draft, pack)?;
+        let Some(finished) = finished else { return Ok(PackSent::default()) };
         if finished.created {
             self.stored += finished.size;
         }
-        publish_pack(&self.inner, self.scope, self.draft, &finished)?;
-        Ok(sent)
+        Ok(PackSent { blobs: finished.records.len() as u64, stored: finished.size })
     }
 }
 
@@ -104,7 +103,10 @@ impl Uploader for LocalUploader {
         let path = Path::new("the file to store");
         let mut stored = put_file(store, file, path, Some(size), progress)
             .map_err(|error| store_problem(&error))?;
-        if !stored.created && !is_whole(store, &ObjectKey::Whole(stored.id))? {
+        if !stored.created
+            && !is_sound(store, &ObjectKey::Whole(stored.id))
+                .map_err(|error| store_problem(&error))?
+        {
             stored = replace_file(store, file, &stored.id)?;
         }
         if stored.created {
@@ -121,24 +123,13 @@ impl Uploader for LocalUploader {
         };
         let row = object_row(object, stored.size, self.inner.env.now());
         publish(&self.inner, self.scope, self.draft, row, &[(stored.id, location)])?;
+        // The catalog protects it from here on.
+        drop(stored.hold);
         Ok(Sent { blob: stored.id, size: stored.size, created: stored.created })
     }
 
     fn stored(&self) -> u64 {
         self.stored
-    }
-}
-
-/// Whether the bytes of an object are there and right. Asked of an object that
-/// was there when the same one was to be stored: only its name and length are
-/// known to match.
-fn is_whole(store: &dyn Store, key: &ObjectKey) -> Result<bool, Failure> {
-    match verify_object(store, key) {
-        Ok(verified) => Ok(verified.damaged.is_empty()),
-        Err(error) if error.is_damage() || matches!(error, StoreError::NotFound { .. }) => {
-            Ok(false)
-        }
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -254,6 +245,7 @@ fn publish(
     object: ObjectRow,
     blobs: &[(BlobId, Location)],
 ) -> Result<(), Failure> {
+    step("repository::publish")?;
     let (key, size) = (object.key, object.size);
     inner.catalog.transact_soon(|view| {
         // Under the lock of writers, which a collector holds to remove it.
@@ -263,24 +255,20 @@ fn publish(
     })
 }
 
-/// Records a pack that was just finished, and its blobs.
+/// Finishes a pack, replacing one that was there and is damaged, and records it and
+/// its blobs; `None` when it is empty. The pack is held until it is on record.
 pub(crate) fn publish_pack(
     inner: &Inner,
     scope: Scope,
     draft: DraftId,
-    pack: &FinishedPack,
-) -> Result<(), Failure> {
+    pack: PackWriter,
+) -> Result<Option<FinishedPack>, Failure> {
+    let Some(pack) = pack.finish_checked(&*inner.store)? else { return Ok(None) };
     let key = ObjectKey::Pack(pack.id);
-    if !pack.created && !is_whole(&*inner.store, &key)? {
-        return Err(Problem::new(
-            ErrorCode::Corrupt,
-            format!("{key} was in the store already, and is damaged"),
-        )
-        .into());
-    }
     let blobs: Vec<(BlobId, Location)> =
         pack.records.iter().map(|record| (record.id, packed_location(key, record))).collect();
-    publish(inner, scope, draft, object_row(key, pack.size, inner.env.now()), &blobs)
+    publish(inner, scope, draft, object_row(key, pack.size, inner.env.now()), &blobs)?;
+    Ok(Some(pack))
 }
 
 fn packed_location(key: ObjectKey, record: &PackRecord) -> Location {
@@ -301,4 +289,101 @@ fn object_row(key: ObjectKey, size: u64, now: Timestamp) -> ObjectRow {
 /// A problem that says the draft is gone.
 pub(crate) fn fenced(draft: DraftId) -> Problem {
     Problem::new(ErrorCode::Fenced, format!("draft {draft} was ended by somebody else"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::ops::Range;
+    use std::sync::Mutex;
+
+    use heirloom_api::{Backend, BeginDraft, ProjectRef};
+    use heirloom_catalog::MemoryCatalog;
+    use heirloom_core::{ArtifactName, ArtifactType, Caller, EntityName, ProjectName};
+    use heirloom_store::{
+        Capabilities, LocalStore, ObjectInfo, ObjectReader, Page, StoreError, Upload, Withdrawn,
+    };
+
+    use super::*;
+    use crate::{Repository, SystemEnvironment};
+
+    /// Notes of every object that is asked about and there, whether it is held: a
+    /// publish asks within its transaction.
+    #[derive(Debug, Clone)]
+    struct Watched {
+        inner: LocalStore,
+        seen: Arc<Mutex<HashMap<ObjectKey, bool>>>,
+    }
+
+    impl Store for Watched {
+        fn create(&self) -> Result<Box<dyn Upload>, StoreError> {
+            self.inner.create()
+        }
+        fn read(
+            &self,
+            key: &ObjectKey,
+            range: Option<Range<u64>>,
+        ) -> Result<Box<dyn ObjectReader>, StoreError> {
+            self.inner.read(key, range)
+        }
+        fn stat(&self, key: &ObjectKey) -> Result<Option<ObjectInfo>, StoreError> {
+            let found = self.inner.stat(key)?;
+            if found.is_some() {
+                self.seen.lock().unwrap().insert(*key, self.inner.is_held(key)?);
+            }
+            Ok(found)
+        }
+        fn list(&self, after: Option<&ObjectKey>, limit: usize) -> Result<Page, StoreError> {
+            self.inner.list(after, limit)
+        }
+        fn delete(&self, key: &ObjectKey) -> Result<bool, StoreError> {
+            self.inner.delete(key)
+        }
+        fn is_held(&self, key: &ObjectKey) -> Result<bool, StoreError> {
+            self.inner.is_held(key)
+        }
+        fn withdraw(&self, keys: &[ObjectKey]) -> Result<Withdrawn, StoreError> {
+            self.inner.withdraw(keys)
+        }
+        fn capabilities(&self) -> Capabilities {
+            self.inner.capabilities()
+        }
+    }
+
+    #[tokio::test]
+    async fn objects_are_held_until_the_catalog_has_them() {
+        let home = tempfile::tempdir().unwrap();
+        let inner = LocalStore::open(home.path()).unwrap();
+        let watched = Watched { inner: inner.clone(), seen: Arc::default() };
+        let repository = Repository::assemble(
+            Box::new(watched.clone()),
+            Box::new(MemoryCatalog::new()),
+            Box::new(SystemEnvironment),
+            None,
+        );
+        let backend = repository.as_caller(Caller::owner("ann"));
+        let project =
+            ProjectRef { entity: EntityName::local(), project: ProjectName::default_name() };
+        let begin = BeginDraft {
+            project,
+            name: ArtifactName::new("x").unwrap(),
+            artifact_type: Some(ArtifactType::new("dataset").unwrap()),
+            base: None,
+        };
+        let draft = backend.begin_draft(begin).await.unwrap().id;
+        let mut uploader = backend.uploader(draft).await.unwrap();
+
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"whole").unwrap();
+        uploader.send_file(&mut file, 5, &mut |_| {}).unwrap();
+        uploader.add(BlobKind::Content, b"packed").unwrap();
+        uploader.flush().unwrap();
+
+        let seen = watched.seen.lock().unwrap();
+        assert_eq!(seen.len(), 2, "{seen:?}");
+        for (key, held) in seen.iter() {
+            assert!(held, "{key} was not held when it was recorded");
+            assert!(!inner.is_held(key).unwrap(), "{key} is held after it was recorded");
+        }
+    }
 }
