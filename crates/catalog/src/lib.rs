@@ -51,8 +51,8 @@ pub use error::CatalogError;
 pub use memory::MemoryCatalog;
 pub use row::{
     AliasRow, CollectionKind, CollectionRow, DraftRow, EdgeKind, EdgeRow, EventKind, EventRow,
-    Location, MembershipRow, ObjectRow, ObjectState, OperationRow, PartRow, PartSetRow,
-    PartSetState, ProjectRow, RunRow, TagRow, VersionRow, VersionState,
+    JournalRow, Location, MembershipRow, ObjectNumber, ObjectRow, ObjectState, OperationRow, PartRow,
+    PartSetRow, PartSetState, PlacedBlob, ProjectRow, Root, RunRow, TagRow, VersionRow, VersionState,
 };
 #[cfg(feature = "sqlite")]
 pub use sqlite::{
