@@ -4,6 +4,7 @@ mod artifacts;
 mod errors;
 mod lineage;
 mod output;
+mod parts;
 mod repository;
 mod runs;
 mod shapes;

@@ -86,6 +86,11 @@ fn lineage() {
 }
 
 #[test]
+fn parallel() {
+    run_page("docs/guide/parallel.md");
+}
+
+#[test]
 fn readme() {
     run_page("README.md");
 }
@@ -98,7 +103,7 @@ fn every_page_of_the_guide_is_run() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     pages.sort();
-    assert_eq!(pages, ["lineage.md", "quickstart.md", "update.md", "use.md"]);
+    assert_eq!(pages, ["lineage.md", "parallel.md", "quickstart.md", "update.md", "use.md"]);
 }
 
 #[test]

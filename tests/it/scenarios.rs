@@ -1,12 +1,16 @@
 //! What users will try, from beginning to end.
 
+mod backup;
 mod crash;
 mod faults;
 mod files;
 mod kills;
 mod large;
 mod many;
+mod moving;
 mod points;
 mod power;
+mod parts;
 mod references;
 mod space;
+mod upgrade;

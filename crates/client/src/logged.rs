@@ -127,16 +127,7 @@ impl Logged {
     pub async fn wait(self) -> Result<Version> {
         let project = self.project.clone();
         let report = self.wait_report().await?;
-        let made = report.committed.version;
-        let reference = ArtifactRef::new(
-            Some(made.entity),
-            Some(made.project),
-            made.name,
-            Selector::Index(made.index),
-        );
-        let doc =
-            project.client().backend().resolve(project.reference().clone(), reference).await?;
-        Ok(project.version(doc))
+        project.made(&report.committed.version).await
     }
 
     /// As [`Logged::wait`], telling what it took.

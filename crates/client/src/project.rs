@@ -1,12 +1,17 @@
 //! What holds runs and collections.
 
 use heirloom_api::{
-    CollectionDoc, Delete, EventDoc, ListVersions, ProjectRef, RunDoc, UpdateCollection, VersionDoc,
+    CollectionDoc, Delete, EventDoc, ListVersions, PartSetDoc, ProjectRef, RunDoc,
+    UpdateCollection, VersionDoc, VersionRef,
 };
-use heirloom_core::{Alias, ArtifactName, ArtifactRef, RunName, VersionIndex};
+use heirloom_core::{Alias, ArtifactName, ArtifactRef, RunName, Selector, VersionIndex};
 
+use crate::draft::alias_of;
+use crate::put::parts::{self, Behalf};
 use crate::put::{self, PutOptions, PutPlan, PutReport};
-use crate::{Artifact, Client, Logged, Result, Run, Version};
+use crate::{
+    Artifact, Client, FinishOptions, Logged, Result, Run, UpsertOptions, UpsertReport, Version,
+};
 
 /// Documents asked for at once when all are wanted.
 const PAGE: usize = 500;
@@ -65,6 +70,72 @@ impl Project {
         put::plan(self, artifact, options).await
     }
 
+    /// As [`Run::upsert_artifact`] without a run: an id is needed.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn upsert_artifact(
+        &self,
+        artifact: Artifact,
+        options: impl Into<UpsertOptions>,
+    ) -> Result<UpsertReport> {
+        parts::upsert(self, Behalf::default(), artifact, options.into()).await
+    }
+
+    /// As [`Run::finish_artifact`] without a run: an id is needed.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn finish_artifact(
+        &self,
+        artifact: Artifact,
+        options: impl Into<FinishOptions>,
+    ) -> Result<Version> {
+        let report = self.finish_put(artifact, options).await?;
+        self.made(&report.committed.version).await
+    }
+
+    /// As [`Project::finish_artifact`], telling what it took.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn finish_put(
+        &self,
+        artifact: Artifact,
+        options: impl Into<FinishOptions>,
+    ) -> Result<PutReport> {
+        parts::finish(self, Behalf::default(), artifact, options.into()).await
+    }
+
+    /// Drops the parts that were added to an artifact under an id; gives what there
+    /// was.
+    ///
+    /// # Errors
+    /// `not_found` with the nearest ids.
+    pub async fn abort_parts(&self, name: &str, id: &str) -> Result<PartSetDoc> {
+        parts::abort(self, name, id).await
+    }
+
+    /// Parts that were added and not finished: open sets, and those that expired.
+    ///
+    /// # Errors
+    /// A project that does not exist.
+    pub async fn part_sets(&self) -> Result<Vec<PartSetDoc>> {
+        Ok(self.client.backend().part_sets(self.reference.clone()).await?)
+    }
+
+    /// A version that was just committed.
+    pub(crate) async fn made(&self, made: &VersionRef) -> Result<Version> {
+        let reference = ArtifactRef::new(
+            Some(made.entity.clone()),
+            Some(made.project.clone()),
+            made.name.clone(),
+            Selector::Index(made.index),
+        );
+        let doc = self.client.backend().resolve(self.reference.clone(), reference).await?;
+        Ok(self.version(doc))
+    }
+
     pub(crate) fn ticket(&self, artifact: &Artifact) -> crate::logged::Ticket {
         self.client.inner().tickets.next(&self.reference, &artifact.name, None)
     }
@@ -75,13 +146,14 @@ impl Project {
     /// `not_found` with the nearest names.
     pub async fn artifact(&self, reference: &str) -> Result<Version> {
         let reference: ArtifactRef = reference.parse()?;
+        let alias = alias_of(&reference);
         let doc = self.client.backend().resolve(self.reference.clone(), reference).await?;
-        Ok(Version::new(self.client.clone(), doc))
+        Ok(Version::new(self.client.clone(), doc, alias))
     }
 
     /// A version that is known by its document.
     pub fn version(&self, doc: VersionDoc) -> Version {
-        Version::new(self.client.clone(), doc)
+        Version::new(self.client.clone(), doc, None)
     }
 
     /// All collections, by name.

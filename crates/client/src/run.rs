@@ -5,9 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use heirloom_api::{RunDoc, RunVersion, StartRun, UpdateRun};
 use heirloom_core::{ArtifactRef, Provenance, RunName, RunState};
 
+use crate::draft::alias_of;
 use crate::logged::Outstanding;
+use crate::put::parts::{self, Behalf};
 use crate::put::{self, PutOptions, PutReport};
-use crate::{Artifact, Client, Logged, Project, Result, Version};
+use crate::{
+    Artifact, Client, FinishOptions, Logged, Project, Result, UpsertOptions, UpsertReport, Version,
+};
 
 /// A run about to be started; made by [`Client::run`].
 #[derive(Debug, Clone)]
@@ -148,6 +152,86 @@ impl Run {
         put::run(&self.project, Some(self.doc.run.id), artifact, options, ticket).await
     }
 
+    /// Adds an artifact's files as a part of its next version, which any number of
+    /// runs make together under one id: by default this run's group. In any order,
+    /// and as often as they like; files that several parts have are no problem as
+    /// long as they are the same. Nothing can be read of it before somebody
+    /// [finishes](Run::finish_artifact) it, and what nobody finishes within a week
+    /// of the last part is dropped.
+    ///
+    /// Description, metadata, tags and lifetime are given when it is finished.
+    ///
+    /// ```
+    /// # #[cfg(feature = "embedded")]
+    /// # async fn example(client: heirloom::Client) -> Result<(), heirloom::Error> {
+    /// use heirloom::Artifact;
+    /// for shard in ["0", "1"] {
+    ///     let run = client.run("default").group("job-7").start().await?;
+    ///     let mut part = Artifact::new("table", "dataset");
+    ///     part.add_bytes(format!("shard-{shard}.csv"), shard);
+    ///     run.upsert_artifact(part, None).await?;
+    ///     run.finish(0).await?;
+    /// }
+    /// let last = client.run("default").group("job-7").start().await?;
+    /// let table = last.finish_artifact(Artifact::new("table", "dataset"), None).await?;
+    /// assert_eq!((table.name().as_str(), table.doc().files), ("table:v0", 2));
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(feature = "embedded")]
+    /// # fn main() -> Result<(), heirloom::Error> {
+    /// # let dir = tempfile::tempdir().expect("a temporary directory");
+    /// # let client = heirloom::Client::embedded(dir.path())?;
+    /// # tokio::runtime::Runtime::new().expect("a runtime").block_on(example(client))
+    /// # }
+    /// # #[cfg(not(feature = "embedded"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    /// [`crate::Error::Usage`] without an id and a group; `conflict` for another
+    /// policy than the first part's; as [`Logged::wait`].
+    pub async fn upsert_artifact(
+        &self,
+        artifact: Artifact,
+        options: impl Into<UpsertOptions>,
+    ) -> Result<UpsertReport> {
+        parts::upsert(&self.project, self.behalf(), artifact, options.into()).await
+    }
+
+    /// Makes one version of all parts that were added under an id: by default this
+    /// run's group. Files of `artifact` are one more part; aliases, description,
+    /// metadata and the like are the version's. Every run that added a part is
+    /// recorded as having produced it. Afterwards the id is free: later parts are
+    /// of the version after.
+    ///
+    /// # Errors
+    /// `not_found` when there are no parts; `conflict` when parts contradict each
+    /// other, naming the writers, or had expired; as [`Logged::wait`].
+    pub async fn finish_artifact(
+        &self,
+        artifact: Artifact,
+        options: impl Into<FinishOptions>,
+    ) -> Result<Version> {
+        let report = self.finish_put(artifact, options).await?;
+        self.project.made(&report.committed.version).await
+    }
+
+    /// As [`Run::finish_artifact`], telling what it took.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn finish_put(
+        &self,
+        artifact: Artifact,
+        options: impl Into<FinishOptions>,
+    ) -> Result<PutReport> {
+        parts::finish(&self.project, self.behalf(), artifact, options.into()).await
+    }
+
+    fn behalf(&self) -> Behalf<'_> {
+        Behalf { run: Some(self.doc.run.id), group: self.doc.group.as_deref() }
+    }
+
     /// A version by reference, recorded as an input of this run.
     ///
     /// # Errors
@@ -163,9 +247,10 @@ impl Run {
     pub async fn use_artifact_as(&self, reference: &str, asked: &str) -> Result<Version> {
         let parsed: ArtifactRef = reference.parse()?;
         let backend = self.project.client().backend();
+        let alias = alias_of(&parsed);
         let doc = backend.resolve(self.project.reference().clone(), parsed).await?;
         backend.use_version(self.doc.run.id, doc.id, asked.to_owned()).await?;
-        Ok(self.project.version(doc))
+        Ok(Version::new(self.project.client().clone(), doc, alias))
     }
 
     /// Records a version that one has already as an input of this run.

@@ -30,6 +30,65 @@ pub(crate) struct Put {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct Upserted {
+    pub(crate) name: String,
+    pub(crate) entity: String,
+    pub(crate) project: String,
+    pub(crate) distributed_id: String,
+    pub(crate) part: u64,
+    pub(crate) replaced: bool,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    pub(crate) new_bytes: u64,
+    pub(crate) stored_bytes: u64,
+    pub(crate) links_followed: u64,
+    pub(crate) links_skipped: u64,
+    pub(crate) ignored: u64,
+    pub(crate) lost_modes: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PartWriter {
+    pub(crate) run: Option<RunRef>,
+    pub(crate) actor: String,
+    pub(crate) parts: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PartSet {
+    pub(crate) entity: String,
+    pub(crate) project: String,
+    pub(crate) name: String,
+    #[serde(rename = "type")]
+    pub(crate) artifact_type: String,
+    pub(crate) distributed_id: String,
+    pub(crate) on_conflict: String,
+    pub(crate) state: String,
+    pub(crate) parts: u64,
+    pub(crate) writers: Vec<PartWriter>,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    pub(crate) started_at: String,
+    pub(crate) touched_at: String,
+    pub(crate) expires_at: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PartSets {
+    pub(crate) sets: Vec<PartSet>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Aborted {
+    pub(crate) dropped: PartSet,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Plan {
     pub(crate) dry_run: bool,
     pub(crate) name: String,

@@ -7,6 +7,7 @@ mod contract;
 mod drafts;
 #[cfg(test)]
 mod model;
+mod parts;
 mod semantics;
 mod world;
 
@@ -22,7 +23,7 @@ pub type Case = fn(Factory<'_>);
 
 /// Every case by name.
 pub fn cases() -> impl Iterator<Item = (&'static str, Case)> {
-    [contract::CASES, semantics::CASES, drafts::CASES].into_iter().flatten().copied()
+    [contract::CASES, semantics::CASES, drafts::CASES, parts::CASES].into_iter().flatten().copied()
 }
 
 /// Runs every case.

@@ -205,6 +205,45 @@ impl World {
         self.apply(|view| rules::publish(view, &request))
     }
 
+    /// A commit of nothing in particular, to be completed.
+    pub fn commit_of<'a>(&self, project: ProjectId, name: &'a ArtifactName) -> Commit<'a> {
+        static NOWHERE: Provenance = Provenance {
+            host: None,
+            command: Vec::new(),
+            git_commit: None,
+            git_remote: None,
+            git_dirty: None,
+        };
+        let root = root_of(0);
+        Commit {
+            key: None,
+            by: self.by(),
+            project,
+            name,
+            artifact_type: None,
+            collection: CollectionId(i64::try_from(self.fresh()).unwrap()),
+            version: VersionId::from_random(self.fresh()),
+            digest: ManifestId::of_root(&root),
+            root,
+            entries: 1,
+            size: 0,
+            aliases: &[],
+            tags: &[],
+            description: None,
+            metadata: None,
+            ttl: Ttl::Inherit,
+            run: None,
+            provenance: &NOWHERE,
+            attachments: &[],
+            draft: None,
+            force_new: false,
+            base_alias: None,
+            expected: None,
+            record: None,
+            parts: None,
+        }
+    }
+
     /// Everything from draft to commit, as a repository does it: the draft, the
     /// blobs, and the version record, written anew as often as needed.
     pub fn put(&self, project: ProjectId, put: &Put<'_>) -> Result<Committed, Refusal> {
@@ -218,28 +257,19 @@ impl World {
         let provenance = Provenance { host: Some("there".to_owned()), ..Provenance::default() };
         let mut commit = Commit {
             key: put.key,
-            by: self.by(),
-            project,
-            name: &name,
             artifact_type: artifact_type.as_ref(),
-            collection: CollectionId(i64::try_from(self.fresh()).unwrap()),
-            version: VersionId::from_random(self.fresh()),
             digest: ManifestId::of_root(&root),
             root,
-            entries: 1,
             size: put.content,
             aliases: &aliases,
             tags: &tags,
             description: put.description,
             metadata: put.metadata,
-            ttl: Ttl::Inherit,
             run: put.run,
             provenance: &provenance,
-            attachments: &[],
             draft: Some(draft),
             force_new: put.force_new,
-            expected: None,
-            record: None,
+            ..self.commit_of(project, &name)
         };
         loop {
             match self.apply(|view| rules::commit(view, &commit)) {

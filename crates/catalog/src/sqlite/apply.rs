@@ -438,9 +438,12 @@ impl Target<'_> {
             "INSERT INTO part_set (id, project, name, distributed_id, artifact_type, on_conflict,
                  state, expired_at, created_at, touched_at, actor)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-             ON CONFLICT (id) DO UPDATE SET on_conflict = excluded.on_conflict,
+             ON CONFLICT (id) DO UPDATE SET project = excluded.project, name = excluded.name,
+                 distributed_id = excluded.distributed_id,
+                 artifact_type = excluded.artifact_type, on_conflict = excluded.on_conflict,
                  state = excluded.state, expired_at = excluded.expired_at,
-                 touched_at = excluded.touched_at",
+                 created_at = excluded.created_at, touched_at = excluded.touched_at,
+                 actor = excluded.actor",
             (
                 int(row.id.get())?,
                 row.project.0,

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
-use heirloom::{Artifact, Links, PutOptions, PutPlan, PutReport, Scanned, Warning};
+use heirloom::{Artifact, Links, Project, PutOptions, PutPlan, PutReport, Run, Scanned, Warning};
 use heirloom_core::{ArtifactRef, ErrorCode, Selector, Ttl};
 use heirloom_manifest::{LogicalPath, ManifestId};
 use serde::Serialize;
@@ -32,7 +32,7 @@ pub(crate) struct Args {
     links: LinkPolicy,
 }
 
-/// What is said of a version that is being logged.
+/// What is logged, and what is said of it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct About {
     /// Artifact to make a version of
@@ -41,6 +41,13 @@ pub(crate) struct About {
     /// Its type, such as `dataset`; needed for the first version only
     #[arg(short = 't', long = "type", value_name = "TYPE")]
     pub(crate) artifact_type: Option<String>,
+    #[command(flatten)]
+    pub(crate) said: Said,
+}
+
+/// What is said of a version that is being logged.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Said {
     /// Alias for the version, beside `latest`; may be repeated
     #[arg(short, long = "alias", value_name = "ALIAS")]
     pub(crate) aliases: Vec<String>,
@@ -68,7 +75,7 @@ pub(crate) struct About {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum LinkPolicy {
+pub(crate) enum LinkPolicy {
     Follow,
     Refuse,
     Skip,
@@ -76,28 +83,38 @@ enum LinkPolicy {
 
 pub(crate) async fn run(app: &App, args: Args) -> Result<(), Failure> {
     let mut artifact = args.about.artifact()?;
-    artifact.links(match args.links {
+    add_paths(&mut artifact, &args.paths, args.prefix.as_deref(), args.links)?;
+    log(app, &args.about.name, &args.about.said, artifact).await
+}
+
+/// Adds files and directories as they are named on a command line.
+pub(crate) fn add_paths(
+    artifact: &mut Artifact,
+    paths: &[PathBuf],
+    prefix: Option<&str>,
+    links: LinkPolicy,
+) -> Result<(), Failure> {
+    artifact.links(match links {
         LinkPolicy::Follow => Links::Follow,
         LinkPolicy::Refuse => Links::Refuse,
         LinkPolicy::Skip => Links::Skip,
     });
-    let prefix =
-        args.prefix.as_deref().map(|prefix| prefix.trim_end_matches('/')).filter(|p| !p.is_empty());
+    let prefix = prefix.map(|prefix| prefix.trim_end_matches('/')).filter(|p| !p.is_empty());
     if let Some(Err(error)) = prefix.map(LogicalPath::new) {
         return Err(Failure::usage_hint(
             format!("--as `{}`: {error}", text::escaped(prefix.unwrap_or_default())),
             "a path in the artifact, such as `models/best`",
         ));
     }
-    for path in &args.paths {
+    for path in paths {
         if path.as_os_str() == "-" {
-            let Some(prefix) = prefix.filter(|_| args.paths.len() == 1) else {
+            let Some(prefix) = prefix.filter(|_| paths.len() == 1) else {
                 return Err(Failure::usage_hint(
                     "`-` reads standard input as one file, and needs its path in the artifact",
                     "`--as PATH`, and no other paths; a file named `-` is `./-`",
                 ));
             };
-            stdin(&mut artifact, prefix)?;
+            stdin(artifact, prefix)?;
         } else if std::fs::metadata(path).is_ok_and(|meta| meta.is_dir()) {
             match prefix {
                 Some(prefix) => artifact.add_dir_as(path, prefix),
@@ -122,10 +139,11 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<(), Failure> {
             };
         }
     }
-    log(app, &args.about, artifact).await
+    Ok(())
 }
 
-fn stdin(artifact: &mut Artifact, path: &str) -> Result<(), Failure> {
+/// Adds standard input as a file.
+pub(crate) fn stdin(artifact: &mut Artifact, path: &str) -> Result<(), Failure> {
     let failed = |error: io::Error| {
         Failure::failed(ErrorCode::Io, format!("cannot keep standard input: {error}"))
     };
@@ -151,20 +169,20 @@ fn stdin(artifact: &mut Artifact, path: &str) -> Result<(), Failure> {
 impl About {
     /// An empty artifact with what is said of it.
     pub(crate) fn artifact(&self) -> Result<Artifact, Failure> {
-        if *self.name.selector() != Selector::Unspecified {
-            return Err(Failure::usage_hint(
-                format!("`{}` names a version; what is logged becomes the next one", self.name),
-                format!(
-                    "`-n {}`, and `-a ALIAS` for aliases",
-                    self.name.with_selector(Selector::Unspecified)
-                ),
-            ));
-        }
+        check_unversioned(&self.name)?;
         let name = self.name.name().as_str();
         let mut artifact = match &self.artifact_type {
             Some(artifact_type) => Artifact::new(name, artifact_type),
             None => Artifact::without_type(name),
         };
+        self.said.say_of(&mut artifact)?;
+        Ok(artifact)
+    }
+}
+
+impl Said {
+    /// Says it of an artifact. Aliases and the run are said when it is logged.
+    pub(crate) fn say_of(&self, artifact: &mut Artifact) -> Result<(), Failure> {
         if let Some(text) = &self.description {
             artifact.description(text);
         }
@@ -175,8 +193,19 @@ impl About {
             artifact.ttl(ttl);
         }
         artifact.tags(&self.tags);
-        Ok(artifact)
+        Ok(())
     }
+}
+
+/// Refuses a name that has a version or alias.
+pub(crate) fn check_unversioned(name: &ArtifactRef) -> Result<(), Failure> {
+    if *name.selector() == Selector::Unspecified {
+        return Ok(());
+    }
+    Err(Failure::usage_hint(
+        format!("`{name}` names a version; what is logged becomes the next one"),
+        format!("`-n {}`, and `-a ALIAS` for aliases", name.with_selector(Selector::Unspecified)),
+    ))
 }
 
 const JSON_OBJECT: &str =
@@ -198,14 +227,17 @@ pub(crate) fn json_object(option: &str, given: &str) -> Result<serde_json::Value
     }
 }
 
-/// Logs an artifact, in a run if there is one, and prints what came of it.
-pub(crate) async fn log(app: &App, about: &About, artifact: Artifact) -> Result<(), Failure> {
-    let run = app.run(about.run.as_deref()).await?;
-    let project = match &run {
+/// The project that is logged into: the run's, or the one that the name says.
+pub(crate) fn project_for(
+    app: &App,
+    run: Option<&Run>,
+    name: &ArtifactRef,
+) -> Result<Project, Failure> {
+    Ok(match run {
         // A run logs into its own project.
         Some(run) => {
-            let asked = app.project_of(&about.name)?;
-            let named = about.name.project().is_some() || app.config.project_flag;
+            let asked = app.project_of(name)?;
+            let named = name.project().is_some() || app.config.project_flag;
             if named && asked.reference() != run.project().reference() {
                 return Err(Failure::usage_hint(
                     format!(
@@ -218,20 +250,31 @@ pub(crate) async fn log(app: &App, about: &About, artifact: Artifact) -> Result<
             }
             run.project().clone()
         }
-        None => app.project_of(&about.name)?,
-    };
+        None => app.project_of(name)?,
+    })
+}
+
+/// Logs an artifact, in a run if there is one, and prints what came of it.
+pub(crate) async fn log(
+    app: &App,
+    name: &ArtifactRef,
+    said: &Said,
+    artifact: Artifact,
+) -> Result<(), Failure> {
+    let run = app.run(said.run.as_deref()).await?;
+    let project = project_for(app, run.as_ref(), name)?;
     let bar = Bar::for_terminal(&app.printer);
     let mut options = PutOptions::default();
-    options.aliases.clone_from(&about.aliases);
-    options.force_new = about.new_version;
+    options.aliases.clone_from(&said.aliases);
+    options.force_new = said.new_version;
     options.progress = bar.clone().map(|bar| bar as _);
 
-    if about.dry_run {
+    if said.dry_run {
         let plan = project.plan(artifact, options).await?;
         drop(bar);
         announce(&app.printer, &plan.scanned);
-        let name = about.name.name().to_string();
-        return Ok(app.printer.answer(&Plan::new(app, name, about.new_version, plan))?);
+        let name = name.name().to_string();
+        return Ok(app.printer.answer(&Plan::new(app, name, said.new_version, plan))?);
     }
     let report = match &run {
         Some(run) => run.put(artifact, options).await,
@@ -240,7 +283,11 @@ pub(crate) async fn log(app: &App, about: &About, artifact: Artifact) -> Result<
     if let Some(bar) = bar {
         bar.clear();
     }
-    let report = report?;
+    print_report(app, report?)
+}
+
+/// Prints what a version came to that was made or found.
+pub(crate) fn print_report(app: &App, report: PutReport) -> Result<(), Failure> {
     announce(&app.printer, &report.scanned);
     let name = app.name_of(&report.committed.version);
     app.printer.note(summary(&name, &report));
@@ -265,7 +312,7 @@ fn summary(name: &str, report: &PutReport) -> String {
 }
 
 /// Says what was kept differently than it was found.
-fn announce(printer: &Printer, scanned: &Scanned) {
+pub(crate) fn announce(printer: &Printer, scanned: &Scanned) {
     let links = |n| text::count(n, "symbolic link", "symbolic links");
     if scanned.links_followed > 0 {
         printer.note(format!(
