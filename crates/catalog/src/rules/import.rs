@@ -16,7 +16,7 @@ use super::lookup::{existing_run, loggable};
 use super::update::{add_tags, check_json_object};
 use super::{By, Decision, Refusal};
 use crate::row::{
-    CollectionKind, CollectionRow, EdgeRow, EventKind, MembershipRow, RunRow, VersionRow,
+    CollectionKind, CollectionRow, EdgeKind, EdgeRow, EventKind, MembershipRow, RunRow, VersionRow,
     VersionState,
 };
 use crate::view::{Edit, View};
@@ -281,12 +281,23 @@ pub fn import_run(
 /// The catalog's failure.
 pub fn import_edges(view: &dyn View, edges: &[EdgeRow]) -> Result<Decision<u64>, Refusal> {
     let mut edits = Vec::new();
+    let mut new = 0;
     for edge in edges {
-        let both = view.run(edge.run)?.is_some() && view.version(edge.version)?.is_some();
-        if both && view.edge(edge.kind, edge.run, edge.version)?.is_none() {
-            edits.push(Edit::AddEdge(edge.clone()));
+        let (Some(run), Some(version)) = (view.run(edge.run)?, view.version(edge.version)?) else {
+            continue;
+        };
+        if view.edge(edge.kind, edge.run, edge.version)?.is_some() {
+            continue;
+        }
+        new += 1;
+        edits.push(Edit::AddEdge(edge.clone()));
+        if edge.kind == EdgeKind::Used {
+            // As when it was recorded first: the journal alone knows of it.
+            let by = By { actor: &run.actor, at: edge.at, admin: false };
+            let detail = json!({ "asked": edge.asked });
+            let (collection, index) = (version.collection, Some(version.index));
+            edits.push(event(by, EventKind::Used, collection, index, Some(run.id), detail));
         }
     }
-    let new = edits.len() as u64;
     Ok(Decision { edits, answer: new })
 }
