@@ -166,7 +166,7 @@ fn code_of(error: &heirloom::Error) -> u8 {
 fn code_for(code: ErrorCode) -> u8 {
     match code {
         ErrorCode::Corrupt => DAMAGE,
-        ErrorCode::Conflict | ErrorCode::Fenced => CONFLICT,
+        ErrorCode::Conflict | ErrorCode::BaseMoved | ErrorCode::Fenced => CONFLICT,
         _ => FAILED,
     }
 }
@@ -295,6 +295,7 @@ mod tests {
         assert_eq!(exit_of(problem(ErrorCode::Invalid)), USAGE);
         assert_eq!(exit_of(problem(ErrorCode::Corrupt)), DAMAGE);
         assert_eq!(exit_of(problem(ErrorCode::Conflict)), CONFLICT);
+        assert_eq!(exit_of(problem(ErrorCode::BaseMoved)), CONFLICT);
         assert_eq!(exit_of(problem(ErrorCode::Fenced)), CONFLICT);
         assert_eq!(exit_of(heirloom::Error::Usage("x".into())), USAGE);
         let files = heirloom::Error::Files { problems: vec!["x".into()], more: 0 };

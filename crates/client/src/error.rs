@@ -32,6 +32,14 @@ pub enum Error {
         /// Where the other comes from.
         second: String,
     },
+    /// A draft would have a file and a directory of one name.
+    #[error("`{file}` cannot be both a file and a directory (`{directory}`)")]
+    FileAndDirectory {
+        /// The logical path of the file, control characters escaped.
+        file: String,
+        /// What makes a directory of it: a path below, or itself with a slash.
+        directory: String,
+    },
     /// Reading or writing files failed.
     #[error(transparent)]
     Worktree(#[from] heirloom_worktree::Error),
@@ -76,7 +84,10 @@ impl Error {
         use heirloom_worktree::Error as Tree;
         match self {
             Self::Problem(problem) => problem.code,
-            Self::Files { .. } | Self::Collision { .. } | Self::Usage(_) => ErrorCode::Invalid,
+            Self::Files { .. }
+            | Self::Collision { .. }
+            | Self::FileAndDirectory { .. }
+            | Self::Usage(_) => ErrorCode::Invalid,
             Self::Worktree(Tree::ChangedWhileReading { .. }) => ErrorCode::Conflict,
             Self::Worktree(Tree::DigestMismatch { .. } | Tree::SizeMismatch { .. }) => {
                 ErrorCode::Corrupt
@@ -115,7 +126,7 @@ impl Error {
 }
 
 /// A step at which tests let a pipeline fail, end or wait.
-pub(crate) fn step(name: &'static str) -> Result<()> {
+pub(crate) fn step(name: &'static str) -> Result<(), Error> {
     heirloom_failpoint::hit(name).map_err(|error| Error::io("pass", name, error))
 }
 

@@ -1,10 +1,11 @@
 //! What holds runs and collections.
 
 use heirloom_api::{
-    CollectionDoc, Delete, EventDoc, ListVersions, PartSetDoc, ProjectRef, RunDoc,
-    UpdateCollection, VersionDoc, VersionRef,
+    CollectionDoc, Delete, DeletedDoc, EventDoc, ListVersions, PartSetDoc, ProjectDoc, ProjectRef,
+    Restore, RestoredDoc, RetentionDoc, RunDoc, UpdateCollection, UpdateProject, VersionDoc,
+    VersionRef,
 };
-use heirloom_core::{Alias, ArtifactName, ArtifactRef, RunName, Selector, VersionIndex};
+use heirloom_core::{Alias, ArtifactName, ArtifactRef, Retention, RunName, Selector, VersionIndex};
 
 use crate::draft::alias_of;
 use crate::put::parts::{self, Behalf};
@@ -266,20 +267,89 @@ impl Project {
         &self,
         versions: impl IntoIterator<Item = R>,
         delete_aliases: bool,
-    ) -> Result<Vec<VersionDoc>> {
+    ) -> Result<DeletedDoc> {
         let versions =
             versions.into_iter().map(|r| r.as_ref().parse()).collect::<Result<_, _>>()?;
-        let request = Delete { versions, delete_aliases };
+        self.delete_all(Delete { delete_aliases, ..Delete::versions(versions) }).await
+    }
+
+    /// Deletes versions, links and whole artifacts in one operation, which gets a
+    /// key of its own unless it has one.
+    ///
+    /// # Errors
+    /// `in_use`, with all that holds what was named; `conflict` when what was chosen
+    /// has changed since.
+    pub async fn delete_all(&self, mut request: Delete) -> Result<DeletedDoc> {
+        request.key.get_or_insert_with(|| self.client.new_key());
         Ok(self.client.backend().delete(self.reference.clone(), request).await?)
     }
 
-    /// Makes a deleted version, named by its number, readable again.
+    /// Makes deleted versions readable again: each is named by its number, or all
+    /// that can be restored of an artifact by its name.
     ///
     /// # Errors
-    /// `not_found`; `conflict` when it is not deleted.
-    pub async fn restore(&self, version: &str) -> Result<VersionDoc> {
-        let reference = version.parse()?;
-        Ok(self.client.backend().restore(self.reference.clone(), reference).await?)
+    /// `not_found`; `conflict` when one is not deleted, or when another artifact has
+    /// the name by now.
+    pub async fn restore<R: AsRef<str>>(
+        &self,
+        versions: impl IntoIterator<Item = R>,
+    ) -> Result<Vec<RestoredDoc>> {
+        let versions =
+            versions.into_iter().map(|r| r.as_ref().parse()).collect::<Result<_, _>>()?;
+        let request = Restore { key: Some(self.client.new_key()), versions };
+        Ok(self.client.backend().restore(self.reference.clone(), request).await?)
+    }
+
+    /// What can be restored, that which is purged first first; at most 10,000.
+    ///
+    /// # Errors
+    /// A project that does not exist.
+    pub async fn restorable(&self) -> Result<Vec<VersionDoc>> {
+        Ok(self.client.backend().restorable(self.reference.clone()).await?)
+    }
+
+    /// Protects an alias, or ends that: until then nobody moves or drops it.
+    ///
+    /// # Errors
+    /// `not_found` for an alias that nothing holds; `forbidden`.
+    pub async fn protect_alias(&self, name: &str, alias: &str, protected: bool) -> Result<()> {
+        let (name, alias) = (ArtifactName::new(name)?, Alias::new(alias)?);
+        let backend = self.client.backend();
+        Ok(backend.protect_alias(self.reference.clone(), name, alias, protected).await?)
+    }
+
+    /// Changes the project's settings, such as the default lifetime of versions.
+    ///
+    /// # Errors
+    /// A project that does not exist; `forbidden`.
+    pub async fn update(&self, request: UpdateProject) -> Result<ProjectDoc> {
+        Ok(self.client.backend().update_project(self.reference.clone(), request).await?)
+    }
+
+    /// Sets which versions of a collection stay when retention is applied; `None`
+    /// keeps all.
+    ///
+    /// # Errors
+    /// `not_found`; `forbidden`.
+    pub async fn set_retention(
+        &self,
+        name: &str,
+        retention: Option<Retention>,
+    ) -> Result<CollectionDoc> {
+        let name = ArtifactName::new(name)?;
+        let backend = self.client.backend();
+        Ok(backend.set_retention(self.reference.clone(), name, retention).await?)
+    }
+
+    /// Deletes what a collection's retention does not keep, and what has expired;
+    /// with `dry_run` only explains.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn apply_retention(&self, name: &str, dry_run: bool) -> Result<RetentionDoc> {
+        let name = ArtifactName::new(name)?;
+        let backend = self.client.backend();
+        Ok(backend.apply_retention(self.reference.clone(), name, dry_run).await?)
     }
 
     /// Takes a link out of a portfolio; the linked version stays.

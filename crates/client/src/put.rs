@@ -10,12 +10,18 @@
 //!    that is all: no draft, nothing read, nothing written.
 //! 4. [`send`]: otherwise a draft is begun, files are read, hashed and sent
 //!    unless the store has them, and the tree's new nodes with them.
-//! 5. Commit, in the order of calls. A fenced draft starts again from 3 under
+//! 5. Commit, in the order of calls. A fenced draft starts again from 4 under
 //!    the same key.
+//!
+//! A [draft](crate::Version::new_draft) goes from 2 to 4, and its tree is made of
+//! its base's by [`edits`]; when the base moved it may start again from 4 with
+//! the one that took its place.
 
+mod edits;
 pub(crate) mod gather;
 mod hash;
 mod merge;
+pub(crate) mod parts;
 mod send;
 mod sink;
 
@@ -31,16 +37,22 @@ use heirloom_worktree::NameRule;
 
 use crate::client::blocking_task;
 use crate::error::step;
+use crate::draft::{Base, IfBaseMoved};
 use crate::logged::Ticket;
 use crate::nodes::Nodes;
 use crate::progress::{Listener, Meter, Phase};
 use crate::{Artifact, Error, Progress, Project, Result, references};
 
+use edits::Editing;
 use gather::Gathered;
 use send::Sending;
 
 /// Drafts begun for one put before a backend that keeps ending them is given up.
 const ATTEMPTS: usize = 5;
+
+/// Bases taken one after the other by a draft that is to follow its base. Each
+/// that moved is another commit's success.
+const REBASES: usize = 1000;
 
 /// How to log, beyond what the [`Artifact`] says.
 #[derive(Clone, Default)]
@@ -163,13 +175,17 @@ pub(crate) async fn run(
     mut ticket: Ticket,
 ) -> Result<PutReport> {
     let words = Words::of(&artifact)?;
+    let base = artifact.base.as_deref().cloned();
+    if let Some(base) = &base {
+        base.check_project(project)?;
+    }
     let listener = options.progress.clone();
     step("client::gather")?;
     let gathered = Arc::new(gather(project, &artifact, &listener).await?);
     let key = project.client().new_key();
-    let mut log = Log { project, run, artifact: &artifact, words, key };
+    let mut log = Log { project, run, artifact: &artifact, words, key, base };
 
-    let known_root = match gathered.all_known() {
+    let known_root = match log.base.is_none() && gathered.all_known() {
         true => {
             let gathered = Arc::clone(&gathered);
             Some(blocking_task(move || send::root_of_known(&gathered)).await?)
@@ -193,15 +209,13 @@ pub(crate) async fn run(
             });
         }
     }
-    let mut attempt = 1;
+    let (mut attempt, mut bases) = (1, 1);
     loop {
-        match log.send(&gathered, &listener, &mut ticket, &mut options).await {
-            Err(Error::Problem(problem))
-                if problem.code == ErrorCode::Fenced && attempt < ATTEMPTS =>
-            {
-                attempt += 1;
-            }
-            other => return other,
+        let outcome = log.send(&gathered, &listener, &mut ticket, &mut options).await;
+        match outcome.as_ref().map_err(Error::code) {
+            Err(ErrorCode::Fenced) if attempt < ATTEMPTS => attempt += 1,
+            Err(ErrorCode::BaseMoved) if bases < REBASES && log.follow_base().await? => bases += 1,
+            _ => return outcome,
         }
     }
 }
@@ -213,12 +227,20 @@ pub(crate) async fn plan(
     options: PutOptions,
 ) -> Result<PutPlan> {
     let words = Words::of(&artifact)?;
+    let editing = match artifact.base.as_deref() {
+        Some(base) => {
+            base.check_project(project)?;
+            Some(editing(project, base).await?)
+        }
+        None => None,
+    };
     let gathered = gather(project, &artifact, &options.progress).await?;
     let scanned = gathered.scanned.clone();
     let threads = project.client().options().reader_threads();
     let listener = options.progress.clone();
     let tree = blocking_task(move || {
-        Ok(send::run(&gathered, Sending { uploader: None, base: None, threads, listener })?.tree)
+        let sending = Sending { uploader: None, base: None, editing, threads, listener };
+        Ok(send::run(&gathered, sending)?.tree)
     })
     .await?;
     let latest = ArtifactRef::new(None, None, words.name, Selector::Alias(Alias::latest()));
@@ -255,6 +277,12 @@ async fn gather(project: &Project, artifact: &Artifact, listener: &Listener) -> 
     .await
 }
 
+/// A base, to be read.
+async fn editing(project: &Project, base: &Base) -> Result<Editing> {
+    let downloader = project.client().backend().downloader(base.doc.id).await?;
+    Ok(Editing { base: base.clone(), nodes: Nodes::new(downloader) })
+}
+
 /// One operation, however often it is tried.
 struct Log<'a> {
     project: &'a Project,
@@ -262,9 +290,21 @@ struct Log<'a> {
     artifact: &'a Artifact,
     words: Words,
     key: IdempotencyKey,
+    /// What a draft starts from now.
+    base: Option<Base>,
 }
 
 impl Log<'_> {
+    /// Takes what the base's alias names now as the base, if that is wanted.
+    async fn follow_base(&mut self) -> Result<bool> {
+        let Some(base) = &self.base else { return Ok(false) };
+        if base.if_moved == IfBaseMoved::Fail {
+            return Ok(false);
+        }
+        self.base = Some(base.moved(self.project).await?);
+        Ok(true)
+    }
+
     async fn commit(
         &mut self,
         options: &PutOptions,
@@ -272,6 +312,10 @@ impl Log<'_> {
         draft: Option<DraftId>,
     ) -> Result<Option<Committed>> {
         let aliases = options.aliases.iter().map(|alias| Ok(Alias::new(alias)?));
+        // A draft says again what was said of its base, unless it says otherwise.
+        let said = self.base.as_ref().map(|base| &base.doc);
+        let description = self.artifact.description.clone();
+        let metadata = self.artifact.metadata.clone();
         let request = Commit {
             key: self.key.clone(),
             project: self.project.reference().clone(),
@@ -281,8 +325,8 @@ impl Log<'_> {
             draft,
             aliases: aliases.collect::<Result<_>>()?,
             tags: self.words.tags.clone(),
-            description: self.artifact.description.clone(),
-            metadata: self.artifact.metadata.clone(),
+            description: description.or_else(|| said?.description.clone()),
+            metadata: metadata.or_else(|| said?.metadata.clone()),
             ttl: self.artifact.ttl,
             run: self.run,
             provenance: match self.run {
@@ -290,6 +334,7 @@ impl Log<'_> {
                 None => self.project.client().options().provenance.clone(),
             },
             force_new: options.force_new,
+            base_alias: self.base.as_ref().and_then(Base::condition),
             attachments: Vec::new(),
         };
         Ok(self.project.client().backend().commit(request).await?)
@@ -307,6 +352,7 @@ impl Log<'_> {
             project: self.project.reference().clone(),
             name: self.words.name.clone(),
             artifact_type: self.words.artifact_type.clone(),
+            base: self.base.as_ref().map(|base| base.doc.id),
         };
         let draft = backend.begin_draft(request).await?;
         let outcome = self.send_draft(gathered, listener, ticket, options, &draft).await;
@@ -333,13 +379,18 @@ impl Log<'_> {
         let backend = client.backend();
         step("client::send")?;
         let uploader = Some(backend.uploader(draft.id).await?);
-        let base = match &draft.base {
-            Some(base) => Some((base.root, Nodes::new(backend.downloader(base.id).await?))),
-            None => None,
-        };
+        let (mut base, mut edits) = (None, None);
+        match (&self.base, &draft.base) {
+            (Some(from), _) => edits = Some(editing(self.project, from).await?),
+            (None, Some(newest)) => {
+                base = Some((newest.root, Nodes::new(backend.downloader(newest.id).await?)));
+            }
+            (None, None) => {}
+        }
         let sending = Sending {
             uploader,
             base,
+            editing: edits,
             threads: client.options().reader_threads(),
             listener: listener.clone(),
         };
@@ -348,6 +399,9 @@ impl Log<'_> {
             blocking_task(move || send::run(&gathered, sending)).await?
         };
         ticket.turn(options).await;
+        if let (Some(run), Some(base)) = (self.run, &self.base) {
+            backend.use_version(run, base.doc.id, base.asked()).await?;
+        }
         drop(Meter::new(listener.clone(), Phase::Commit, None));
         step("client::commit")?;
         let committed = self.commit(options, sent.tree.root, Some(draft.id)).await?;

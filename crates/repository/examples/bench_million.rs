@@ -81,6 +81,7 @@ async fn run() {
         project: project.clone(),
         name: name.clone(),
         artifact_type: Some(ArtifactType::new("dataset").unwrap()),
+        base: None,
     };
     let commit = |root, draft| Commit {
         key: IdempotencyKey::from_random(u128::from(SystemEnvironment.random())),
@@ -97,6 +98,7 @@ async fn run() {
         run: None,
         provenance: Provenance::default(),
         force_new: false,
+        base_alias: None,
         attachments: vec![],
     };
 

@@ -58,8 +58,10 @@ fn a_commit_needs_a_live_draft_and_its_place(factory: Factory<'_>) {
         attachments: &[],
         draft: None,
         force_new: false,
+        base_alias: None,
         expected: None,
         record: None,
+        parts: None,
     };
     let try_commit = |commit: &Commit<'_>| world.apply(|view| rules::commit(view, commit));
     assert!(matches!(try_commit(&commit), Err(Refusal::NeedsDraft { .. })));
@@ -130,8 +132,10 @@ fn a_commit_lacking_bytes_does_not_happen(factory: Factory<'_>) {
         attachments: &extra,
         draft: Some(draft),
         force_new: false,
+        base_alias: None,
         expected: Some(ExpectedIndex { index: VersionIndex::ZERO, predecessor: None }),
         record: Some(blob(4)),
+        parts: None,
     };
     let mut needed = vec![root.as_blob(), blob(4), blob(5)];
     while let Some(next) = needed.pop() {

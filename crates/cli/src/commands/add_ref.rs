@@ -36,5 +36,5 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<(), Failure> {
             reference.name(path);
         }
     }
-    put::log(app, &args.about, artifact).await
+    put::log(app, &args.about.name, &args.about.said, artifact).await
 }

@@ -37,6 +37,8 @@ pub(crate) struct Gathered {
     /// Everything else, ascending by path.
     pub(crate) singles: Vec<Single>,
     pub(crate) removes: Vec<Remove>,
+    /// Whether there is a base, from which may be removed too.
+    pub(crate) over_base: bool,
     /// Empty directories that are not empty once everything is put together.
     pub(crate) not_empty: Vec<LogicalPath>,
     pub(crate) scanned: Scanned,
@@ -91,10 +93,12 @@ pub(crate) enum SingleWhat {
     Reference(Reference),
 }
 
-/// A path taken out of what was added before.
+/// A path taken out of what was added before, and of the base if there is one.
 pub(crate) struct Remove {
     pub(crate) order: usize,
     pub(crate) path: String,
+    /// Whether something added was taken out.
+    pub(crate) hit: bool,
 }
 
 enum Spool {
@@ -170,6 +174,7 @@ pub(crate) fn run(
             dirs: Vec::new(),
             singles: Vec::new(),
             removes: Vec::new(),
+            over_base: artifact.base.is_some(),
             not_empty: Vec::new(),
             scanned: Scanned::default(),
             unknown: 0,
@@ -229,7 +234,8 @@ impl Gatherer<'_> {
             }
             Step::Remove { path } => {
                 if let Some(path) = self.logical(path.trim_end_matches('/')) {
-                    self.gathered.removes.push(Remove { order, path: path.as_str().to_owned() });
+                    let path = path.as_str().to_owned();
+                    self.gathered.removes.push(Remove { order, path, hit: false });
                 }
             }
             // Expanded before, since that may ask servers.

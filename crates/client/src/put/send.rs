@@ -14,6 +14,7 @@ use heirloom_worktree::{
     FileStat, Links, Root, SourceFile, StatCacheWriter, remove_cache_leftovers,
 };
 
+use super::edits::{Edited, Editing};
 use super::gather::{Gathered, SingleWhat};
 use super::hash::{self, Batch, SMALL, at, each_batch};
 use super::merge::{From, Item, Merged, What};
@@ -48,6 +49,8 @@ pub(crate) struct Sending {
     pub(crate) uploader: Option<Box<dyn Uploader>>,
     /// The pinned base: its root, and where its nodes are.
     pub(crate) base: Option<(NodeId, Nodes)>,
+    /// The base of a draft, of which the tree is made by edits.
+    pub(crate) editing: Option<Editing>,
     pub(crate) threads: usize,
     pub(crate) listener: Listener,
 }
@@ -78,7 +81,10 @@ pub(crate) fn run(gathered: &Gathered, mut sending: Sending) -> Result<SentAll> 
         None => HashSet::new(),
     };
     let tray = Tray::default();
-    let mut builder = TreeBuilder::new(tray.clone());
+    let mut tree = match sending.editing.take() {
+        None => Tree::New(TreeBuilder::new(tray.clone())),
+        Some(editing) => Tree::Edited(Box::new(Edited::new(gathered, editing, tray.clone())?)),
+    };
     let mut sender = Sender {
         gathered,
         uploader: sending.uploader,
@@ -96,13 +102,37 @@ pub(crate) fn run(gathered: &Gathered, mut sending: Sending) -> Result<SentAll> 
     each_batch(gathered, sending.threads, |batch| {
         group.add(batch);
         if group.is_due() {
-            sender.group(&mut builder, std::mem::take(&mut group))?;
+            sender.group(&mut tree, std::mem::take(&mut group))?;
         }
         Ok(())
     })?;
-    sender.group(&mut builder, group)?;
-    let tree = builder.finish().map_err(build_error)?;
+    sender.group(&mut tree, group)?;
+    let tree = tree.finish()?;
     sender.finish(tree)
+}
+
+/// The tree in the making. Finished nodes that are new go to the tray.
+enum Tree {
+    /// Of the entries alone.
+    New(TreeBuilder<Tray>),
+    /// Of a base, with the entries put into it.
+    Edited(Box<Edited>),
+}
+
+impl Tree {
+    fn push(&mut self, path: &LogicalPath, entry: &Entry) -> Result<()> {
+        match self {
+            Self::New(builder) => builder.push(path, entry).map_err(build_error),
+            Self::Edited(edited) => edited.push(path, entry),
+        }
+    }
+
+    fn finish(self) -> Result<TreeSummary> {
+        match self {
+            Self::New(builder) => builder.finish().map_err(build_error),
+            Self::Edited(edited) => edited.finish(),
+        }
+    }
 }
 
 /// Ids of all nodes of a tree; reads inner nodes only.
@@ -183,7 +213,7 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    fn group(&mut self, builder: &mut TreeBuilder<Tray>, group: Group) -> Result<()> {
+    fn group(&mut self, tree: &mut Tree, group: Group) -> Result<()> {
         self.send_small(&group)?;
         for batch in group.batches {
             for (item, read) in batch.items.into_iter().zip(batch.read) {
@@ -211,7 +241,7 @@ impl Sender<'_> {
                 {
                     self.caches.add(&item.from, stat, blob);
                 }
-                builder.push(&item.path, &entry).map_err(build_error)?;
+                tree.push(&item.path, &entry)?;
                 self.finished()?;
             }
         }

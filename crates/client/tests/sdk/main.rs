@@ -5,8 +5,11 @@
 mod artifacts;
 mod attack;
 mod downloads;
+mod drafts;
+mod fencing;
 mod lineage;
 mod numbering;
+mod parts;
 mod put;
 mod references;
 

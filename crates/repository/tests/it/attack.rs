@@ -222,6 +222,7 @@ async fn what_is_deleted_cannot_be_copied() {
             project: p.clone(),
             name: name("model"),
             artifact_type: Some(ArtifactType::new("model").unwrap()),
+            base: None,
         };
         let draft = backend.begin_draft(begin).await.unwrap().id;
         let (root, nodes) = tree(&[("w", b"2")]);

@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod attack;
+mod base;
 mod damage;
+mod parts;
+mod rebuild;
 mod support;
+mod transfer;
 mod workflow;

@@ -91,6 +91,7 @@ pub(crate) fn commit_of(project: &ProjectRef, collection: &str, root: NodeId) ->
         run: None,
         provenance: Provenance::default(),
         force_new: false,
+        base_alias: None,
         attachments: vec![],
     }
 }
@@ -100,8 +101,12 @@ pub(crate) async fn begin(
     project: &ProjectRef,
     collection: &str,
 ) -> DraftId {
-    let request =
-        BeginDraft { project: project.clone(), name: name(collection), artifact_type: dataset() };
+    let request = BeginDraft {
+        project: project.clone(),
+        name: name(collection),
+        artifact_type: dataset(),
+        base: None,
+    };
     backend.begin_draft(request).await.unwrap().id
 }
 
