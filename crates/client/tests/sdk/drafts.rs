@@ -116,25 +116,25 @@ async fn a_name_is_a_file_or_a_directory() {
     };
     let refused: [(&str, &dyn Fn(&mut Artifact)); 4] = [
         ("readme", &|draft| {
-draft.add_bytes("readme/below", "1");
-}),
+            draft.add_bytes("readme/below", "1");
+        }),
         ("train", &|draft| {
-draft.add_bytes("train", "1");
-}),
+            draft.add_bytes("train", "1");
+        }),
         ("x/y", &|draft| {
-draft.remove("train").add_bytes("x/y", "1");
-}),
+            draft.remove("train").add_bytes("x/y", "1");
+        }),
         ("readme", &|draft| {
-draft.add_dir(bench.path("hollow"));
-}),
+            draft.add_dir(bench.path("hollow"));
+        }),
     ];
     for (name, change) in refused {
         let error = bench.log(both(change)).await.unwrap_err();
         assert!(matches!(&error, Error::FileAndDirectory { file, .. } if file == name), "{error}");
     }
     let mut draft = both(&|draft| {
-draft.remove("readme").remove("train").remove("train/01";
-}));
+        draft.remove("readme").remove("train").remove("train/01");
+    });
     draft
         .add_bytes("readme/below", "1")
         .add_bytes("train", "1")
