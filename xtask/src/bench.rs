@@ -77,6 +77,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<Verdict>
     let mut bench = Bench { workspace, args, folder, path, rows: Vec::new() };
     bench.start_up()?;
     bench.small_files()?;
+    bench.edits()?;
     bench.large_file()?;
     bench.reflinks()?;
     bench.million_files()?;
@@ -208,6 +209,58 @@ impl Bench<'_> {
         )
     }
 
+    /// A hundred files of fifty thousand replaced by `artifact edit`, against
+    /// looking at them all: side by side, and as far apart as they can be.
+    fn edits(&mut self) -> anyhow::Result<()> {
+        const COUNT: usize = 100;
+        const SIZE: usize = 4096;
+        for (work, step) in [
+            ("edit 100 of 50,000 files, side by side", 1),
+            ("edit 100 of 50,000 files, far apart", 500),
+        ] {
+            if !self.wanted(work) {
+                continue;
+            }
+            self.tree("small", 50_000, SIZE)?;
+            let changed: Vec<String> =
+                (0..COUNT).map(|n| format!("{:04}/{:06}", n * step / 1000, n * step)).collect();
+            let mut fresh = String::from("rm -rf changed; mkdir changed;");
+            for name in &changed {
+                let _ = write!(
+                    fresh,
+                    "mkdir -p changed/{}; head -c {SIZE} /dev/urandom > changed/{name};",
+                    &name[..4]
+                );
+            }
+            shell(self, &format!("rm -rf home cache; {ENV} heirloom put -q small -n small -t t"))?;
+            self.ratio(
+                work,
+                3.0,
+                "`find -printf '%s %T@'`",
+                Case::new(
+                    format!("{fresh} sync"),
+                    format!("{ENV} heirloom artifact edit small --add changed --json > edited.json; sync"),
+                ),
+                Case::new("", "find small -type f -printf '%s %T@\n' >/dev/null; sync"),
+            )?;
+            let stored = number(&self.folder.join("edited.json"), "stored_bytes")?;
+            let most = COUNT as u64 * SIZE as u64 * 6 / 5 + 65_536;
+            self.push(Row {
+                work: format!("{work}: stored"),
+                goal: "≤ 1.2 × changed + 64 KiB".to_owned(),
+                ours: self.rows.last().map(|row| row.ours).unwrap_or_default(),
+                theirs: None,
+                reached: format!(
+                    "{:.1} of {:.1} KiB",
+                    stored as f64 / 1024.0,
+                    most as f64 / 1024.0
+                ),
+                met: (1..=most).contains(&stored),
+            });
+        }
+        Ok(())
+    }
+
     fn large_file(&mut self) -> anyhow::Result<()> {
         let (put, get) = ("put one 2 GiB incompressible file", "get it, verified");
         if !self.wanted(put) && !self.wanted(get) {
@@ -309,12 +362,7 @@ impl Bench<'_> {
                 met: sample.memory <= 96.0,
             });
         }
-        let changed = fs::read_to_string(self.folder.join("changed.json"))?;
-        let stored = changed
-            .lines()
-            .find_map(|line| line.trim().strip_prefix("\"stored_bytes\": "))
-            .and_then(|rest| rest.trim_end_matches(',').parse::<u64>().ok())
-            .context("put --json tells stored_bytes")?;
+        let stored = number(&self.folder.join("changed.json"), "stored_bytes")?;
         let beyond = once[3].wall - once[2].wall;
         self.push(Row {
             work: format!("{work}: one changed, beyond an unchanged put"),
@@ -383,6 +431,16 @@ impl Bench<'_> {
         }
         Ok(file.sync_all()?)
     }
+}
+
+/// A number of a JSON document that was printed with a field per line.
+fn number(document: &Path, field: &str) -> anyhow::Result<u64> {
+    let text = fs::read_to_string(document)?;
+    let start = format!("\"{field}\": ");
+    text.lines()
+        .find_map(|line| line.trim().strip_prefix(&start))
+        .and_then(|rest| rest.trim_end_matches(',').parse().ok())
+        .with_context(|| format!("`{}` has no {field}", document.display()))
 }
 
 fn shell(bench: &Bench<'_>, command: &str) -> anyhow::Result<()> {
