@@ -6,19 +6,21 @@ use std::io::Read;
 use std::pin::Pin;
 
 use heirloom_core::{
-    Alias, ArtifactName, ArtifactRef, DraftId, EntityName, ProjectName, RunId, RunName, Tag,
-    VersionId, VersionIndex,
+    Alias, ArtifactName, ArtifactRef, DraftId, EntityName, ProjectName, Retention, RunId, RunName,
+    Tag, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, Entry, LogicalPath, NodeId};
 
+use crate::deletion::{Delete, DeletedDoc, Restore, RestoredDoc, RetentionDoc};
 use crate::doc::{
     AddedPart, CollectionDoc, Committed, EventDoc, FinishedParts, Found, LineageDoc, LineageEdge,
     PartSetDoc, ProjectDoc, RunDoc, RunVersion, UsageReport, VerifyReport, VersionDoc,
 };
 use crate::problem::Problem;
+use crate::repair::VerifyAll;
 use crate::request::{
-    AddPart, BeginDraft, Commit, Delete, DraftDoc, Expected, FinishParts, LineageQuery,
-    ListVersions, ProjectRef, StartRun, UpdateCollection, UpdateRun, UpdateVersion, UsageBy,
+    AddPart, BeginDraft, Commit, DraftDoc, Expected, FinishParts, LineageQuery, ListVersions,
+    ProjectRef, StartRun, UpdateCollection, UpdateProject, UpdateRun, UpdateVersion, UsageBy,
 };
 use crate::transfer::{ImportVersion, ImportedRun};
 
@@ -284,13 +286,48 @@ pub trait Backend: Send + Sync {
         name: ArtifactName,
         run: Option<RunId>,
     ) -> Pending<'a, Committed>;
-    fn delete<'a>(&'a self, project: ProjectRef, request: Delete) -> Pending<'a, Vec<VersionDoc>>;
-    /// Makes a deleted version readable again; the reference names it by number.
+    /// Protects an alias, or ends that: a protected one is moved and dropped by
+    /// nobody until its protection ends. For admins.
+    fn protect_alias<'a>(
+        &'a self,
+        project: ProjectRef,
+        name: ArtifactName,
+        alias: Alias,
+        protected: bool,
+    ) -> Pending<'a, ()>;
+    /// For admins.
+    fn update_project<'a>(
+        &'a self,
+        project: ProjectRef,
+        request: UpdateProject,
+    ) -> Pending<'a, ProjectDoc>;
+
+    // Deleting.
+    fn delete<'a>(&'a self, project: ProjectRef, request: Delete) -> Pending<'a, DeletedDoc>;
     fn restore<'a>(
         &'a self,
         project: ProjectRef,
-        reference: ArtifactRef,
-    ) -> Pending<'a, VersionDoc>;
+        request: Restore,
+    ) -> Pending<'a, Vec<RestoredDoc>>;
+    /// What can be restored in a project, that which is purged first first; at
+    /// most 10,000.
+    fn restorable<'a>(&'a self, project: ProjectRef) -> Pending<'a, Vec<VersionDoc>>;
+    /// Sets which versions stay when retention is applied; `None` keeps all. For
+    /// admins.
+    fn set_retention<'a>(
+        &'a self,
+        project: ProjectRef,
+        name: ArtifactName,
+        retention: Option<Retention>,
+    ) -> Pending<'a, CollectionDoc>;
+    /// Deletes what the retention of a collection does not keep, and what has
+    /// expired; with `dry_run` only explains.
+    fn apply_retention<'a>(
+        &'a self,
+        project: ProjectRef,
+        name: ArtifactName,
+        dry_run: bool,
+    ) -> Pending<'a, RetentionDoc>;
 
     // Moving between repositories.
     /// A version by its identity, in its own collection, whatever its state.
@@ -310,5 +347,9 @@ pub trait Backend: Send + Sync {
         by: UsageBy,
         only: Option<(EntityName, ProjectName)>,
     ) -> Pending<'a, UsageReport>;
+    /// Frees what nothing needs any more; for admins of every project.
+    fn gc<'a>(&'a self, request: crate::gc::GcRequest) -> Pending<'a, crate::gc::GcReport>;
     fn verify<'a>(&'a self, version: Option<VersionId>) -> Pending<'a, VerifyReport>;
+    /// As [`Backend::verify`] of everything, with a say in how.
+    fn verify_all<'a>(&'a self, request: VerifyAll) -> Pending<'a, VerifyReport>;
 }

@@ -1,8 +1,8 @@
 //! Documents: what operations answer. Fields may be added, never renamed.
 
 use heirloom_core::{
-    Alias, ArtifactName, ArtifactType, EntityName, OnConflict, ProjectName, Provenance, RunId,
-    RunName, RunState, Tag, Timestamp, Ttl, VersionId, VersionIndex,
+    Alias, ArtifactName, ArtifactType, EntityName, OnConflict, ProjectName, Provenance, Retention,
+    RunId, RunName, RunState, Tag, Timestamp, Ttl, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, ManifestId, NodeId};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,9 @@ pub struct ProjectDoc {
     pub created_at: Timestamp,
     /// Number of collections.
     pub collections: u64,
+    /// Default lifetime of versions; `inherit` means for ever.
+    #[serde(default)]
+    pub ttl: Ttl,
 }
 
 /// A run, named as people name it.
@@ -161,6 +164,21 @@ pub struct VersionDoc {
     pub provenance: Provenance,
     /// Where it was logged, when reached through a link.
     pub source: Option<VersionRef>,
+    /// Those of its aliases that are protected.
+    #[serde(default)]
+    pub protected: Vec<Alias>,
+    /// When its lifetime ends, be it its own or inherited.
+    #[serde(default)]
+    pub expires_at: Option<Timestamp>,
+    /// What would keep it beyond that: aliases, links. Told only where it expires.
+    #[serde(default)]
+    pub kept_by: Vec<String>,
+    /// When it was deleted, while it can be restored.
+    #[serde(default)]
+    pub deleted_at: Option<Timestamp>,
+    /// Until when it can surely be restored.
+    #[serde(default)]
+    pub restorable_until: Option<Timestamp>,
 }
 
 impl VersionDoc {
@@ -198,6 +216,9 @@ pub struct CollectionDoc {
     pub latest: Option<VersionDoc>,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Which versions stay when retention is applied.
+    #[serde(default)]
+    pub retention: Option<Retention>,
 }
 
 /// Outcome of logging an artifact.
@@ -360,6 +381,15 @@ pub struct UsageReport {
     pub objects: u64,
 }
 
+/// When something was deleted, and who did it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionDoc {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub by: String,
+}
+
 /// A node of a lineage answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -388,6 +418,9 @@ pub enum LineageNode {
         aliases: Vec<Alias>,
         /// Its state: deleted versions stay in lineage.
         state: StateDoc,
+        /// When and by whom it was deleted, if it is.
+        #[serde(default)]
+        deleted: Option<DeletionDoc>,
         /// Its digest.
         digest: ManifestId,
         /// When it was committed.
@@ -432,6 +465,15 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// What is wrong.
     pub damages: Vec<Damage>,
+    /// Objects that the catalog does not know: gc removes them.
+    #[serde(default)]
+    pub leftovers: u64,
+    /// Their bytes.
+    #[serde(default)]
+    pub leftover_bytes: u64,
+    /// The share of file contents that was read, if it was not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<crate::Sample>,
 }
 
 /// One damaged, missing or foreign thing.

@@ -18,7 +18,9 @@
 //! ```
 
 mod backend;
+mod deletion;
 mod doc;
+mod gc;
 mod problem;
 mod repair;
 mod request;
@@ -28,16 +30,23 @@ pub use backend::{
     Answer, Backend, BackendInfo, BlobKind, Downloader, EntryPage, PackSent, Pending, Sent,
     Uploader, Visit,
 };
-pub use doc::{
-    AddedPart, CollectionDoc, Committed, Damage, EventDoc, FinishedParts, Found, LineageDoc,
-    LineageEdge, LineageNode, PartSetDoc, PartSetState, PartWriter, ProjectDoc, RunDoc, RunRef,
-    RunVersion, StateDoc, Usage, UsageReport, VerifyReport, VersionDoc, VersionRef,
+pub use deletion::{
+    DecisionDoc, Delete, DeletedDoc, Freeable, GoneDoc, Matching, ReasonDoc, Restore, RestoredDoc,
+    RetentionDoc, StaysDoc,
 };
+pub use doc::{
+    AddedPart, CollectionDoc, Committed, Damage, DeletionDoc, EventDoc, FinishedParts, Found,
+    LineageDoc, LineageEdge, LineageNode, PartSetDoc, PartSetState, PartWriter, ProjectDoc, RunDoc,
+    RunRef, RunVersion, StateDoc, Usage, UsageReport, VerifyReport, VersionDoc, VersionRef,
+};
+pub use gc::{GcPhase, GcProgress, GcReport, GcRequest, Kept, OnGc, Volume};
 pub use problem::Problem;
-pub use repair::{Ambiguity, Candidate, RebuildReport, RepairReport, Repaired, Sample};
+pub use repair::{
+    Ambiguity, Candidate, RebuildReport, RepairReport, Repaired, Sample, VerifyAll, VerifyTally,
+};
 pub use request::{
-    AddPart, BaseAlias, BeginDraft, Commit, Delete, DraftDoc, Expected, FinishParts, LineageQuery,
-    ListVersions, ProjectRef, StartRun, Towards, UpdateCollection, UpdateRun, UpdateVersion,
-    UsageBy,
+    AddPart, BaseAlias, BeginDraft, Commit, DraftDoc, Expected, FinishParts, LineageQuery,
+    ListVersions, ProjectRef, StartRun, Towards, UpdateCollection, UpdateProject, UpdateRun,
+    UpdateVersion, UsageBy,
 };
 pub use transfer::{ImportVersion, ImportedRun, Origin};

@@ -236,11 +236,13 @@ pub enum EventKind {
     Purged,
     /// A version was brought from another repository.
     Imported,
+    /// A run used a version.
+    Used,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Committed,
         Self::Unchanged,
         Self::AliasSet,
@@ -256,6 +258,7 @@ impl EventKind {
         Self::Restored,
         Self::Purged,
         Self::Imported,
+        Self::Used,
     ];
 
     /// The word used in databases and JSON.
@@ -276,6 +279,7 @@ impl EventKind {
             Self::Restored => "restored",
             Self::Purged => "purged",
             Self::Imported => "imported",
+            Self::Used => "used",
         }
     }
 

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use heirloom_api::{
     AddPart, AddedPart, Backend, BackendInfo, BeginDraft, CollectionDoc, Commit, Committed, Delete,
-    Downloader, DraftDoc, EntryPage, EventDoc, Expected, FinishParts, FinishedParts, Found,
+    DeletedDoc, Downloader, DraftDoc, EntryPage, EventDoc, Expected, FinishParts, FinishedParts, Found,
     ImportVersion, ImportedRun, LineageDoc, LineageEdge, LineageQuery, ListVersions, PartSetDoc,
-    Pending, Problem, ProjectDoc, ProjectRef, RunDoc, RunVersion, StartRun, UpdateCollection,
-    UpdateRun, UpdateVersion, Uploader, UsageBy, UsageReport, VerifyReport, VersionDoc,
+    Pending, Problem, ProjectDoc, ProjectRef, Restore, RestoredDoc, RetentionDoc,
+    RunDoc, RunVersion, StartRun, UpdateCollection, UpdateProject,
+    UpdateRun, UpdateVersion, Uploader, UsageBy, UsageReport, VerifyAll, VerifyReport, VersionDoc,
 };
 use heirloom_catalog::{CatalogExt, ProjectRow, VersionRow};
 use heirloom_core::{
-    Alias, ArtifactName, ArtifactRef, Caller, DraftId, EntityName, ErrorCode, ProjectName, RunId,
+    Alias, ArtifactName, ArtifactRef, Caller, DraftId, EntityName, ErrorCode, ProjectName, Retention, RunId,
     RunName, Scope, Tag, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, Entry, LogicalPath, Tree};
@@ -20,7 +21,7 @@ use crate::problem::Failure;
 use crate::read::{LocalDownloader, Nodes};
 use crate::write::LocalUploader;
 use crate::{
-    Inner, access, browse, commit, edit, lineage, parts, read, transfer, usage, verify, whence,
+    Inner, access, browse, commit, delete, edit, lineage, parts, read, retention, transfer, usage, verify, whence,
 };
 
 /// A repository as one caller sees it.
@@ -214,7 +215,7 @@ impl Backend for RepositoryBackend {
             let scope = Scope(project.id);
             Ok::<Box<dyn Downloader>, Failure>(Box::new(
                 match caller.role_in(&project.entity, &project.name) {
-                    Some(_) => LocalDownloader::of_scope(inner.clone(), scope),
+                    Some(_) => LocalDownloader::of_scope(inner.clone(), scope, version),
                     None => LocalDownloader::of_version(inner.clone(), scope, row),
                 },
             ))
@@ -318,12 +319,58 @@ impl Backend for RepositoryBackend {
         self.blocking(move |inner, caller| edit::copy(inner, caller, version, &project, &name, run))
     }
 
-    fn delete(&self, project: ProjectRef, request: Delete) -> Pending<'_, Vec<VersionDoc>> {
-        self.blocking(move |inner, caller| edit::delete(inner, caller, &project, &request))
+    fn protect_alias(
+        &self,
+        project: ProjectRef,
+        name: ArtifactName,
+        alias: Alias,
+        protected: bool,
+    ) -> Pending<'_, ()> {
+        self.blocking(move |inner, caller| {
+            edit::protect_alias(inner, caller, &project, &name, &alias, protected)
+        })
     }
 
-    fn restore(&self, project: ProjectRef, reference: ArtifactRef) -> Pending<'_, VersionDoc> {
-        self.blocking(move |inner, caller| edit::restore(inner, caller, &project, &reference))
+    fn update_project(
+        &self,
+        project: ProjectRef,
+        request: UpdateProject,
+    ) -> Pending<'_, ProjectDoc> {
+        self.blocking(move |inner, caller| edit::update_project(inner, caller, &project, &request))
+    }
+
+    fn delete(&self, project: ProjectRef, request: Delete) -> Pending<'_, DeletedDoc> {
+        self.blocking(move |inner, caller| delete::delete(inner, caller, &project, &request))
+    }
+
+    fn restore(&self, project: ProjectRef, request: Restore) -> Pending<'_, Vec<RestoredDoc>> {
+        self.blocking(move |inner, caller| delete::restore(inner, caller, &project, &request))
+    }
+
+    fn restorable(&self, project: ProjectRef) -> Pending<'_, Vec<VersionDoc>> {
+        self.blocking(move |inner, caller| delete::restorable(inner, caller, &project))
+    }
+
+    fn set_retention(
+        &self,
+        project: ProjectRef,
+        name: ArtifactName,
+        retention: Option<Retention>,
+    ) -> Pending<'_, CollectionDoc> {
+        self.blocking(move |inner, caller| {
+            retention::set(inner, caller, &project, &name, retention)
+        })
+    }
+
+    fn apply_retention(
+        &self,
+        project: ProjectRef,
+        name: ArtifactName,
+        dry_run: bool,
+    ) -> Pending<'_, RetentionDoc> {
+        self.blocking(move |inner, caller| {
+            retention::apply(inner, caller, &project, &name, dry_run)
+        })
     }
 
     fn version(&self, version: VersionId) -> Pending<'_, VersionDoc> {
@@ -358,7 +405,15 @@ impl Backend for RepositoryBackend {
         self.blocking(move |inner, caller| usage::usage(inner, caller, by, only.as_ref()))
     }
 
+    fn gc(&self, request: heirloom_api::GcRequest) -> Pending<'_, heirloom_api::GcReport> {
+        self.blocking(move |inner, caller| crate::gc::gc(inner, caller, &request))
+    }
+
     fn verify(&self, version: Option<VersionId>) -> Pending<'_, VerifyReport> {
         self.blocking(move |inner, caller| verify::verify(inner, caller, version))
+    }
+
+    fn verify_all(&self, request: VerifyAll) -> Pending<'_, VerifyReport> {
+        self.blocking(move |inner, caller| verify::verify_all(inner, caller, &request))
     }
 }

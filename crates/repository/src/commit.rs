@@ -66,6 +66,7 @@ fn run(inner: &Inner, caller: &Caller, request: &Commit) -> Result<Option<Commit
     match request.draft {
         Some(draft) => {
             let committed = attempt.commit(draft)?;
+            crate::edit::disown(inner, draft);
             step("repository::committed")?;
             Ok(Some(committed))
         }

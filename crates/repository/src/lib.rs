@@ -31,21 +31,26 @@ mod backup;
 mod browse;
 mod codec;
 mod commit;
+mod delete;
 mod docs;
 mod durable;
 mod edit;
 mod environment;
+mod gc;
+mod expire;
+mod freeable;
 mod home;
 pub mod journal;
 mod lineage;
-#[cfg_attr(not(test), expect(dead_code, reason = "drafts and gc are about to use it"))]
 mod owner;
 mod parts;
 mod problem;
 mod read;
 mod rebuild;
 mod record;
+mod repair;
 mod reserve;
+mod retention;
 mod sealed;
 mod transfer;
 mod upgrade;
@@ -132,6 +137,31 @@ impl Repository {
         progress: &mut RebuildProgress<'_>,
     ) -> Result<heirloom_api::RebuildReport, Problem> {
         rebuild::rebuild(path, env, choice, progress)
+    }
+
+    /// Repairs everything that `verify` finds, or what an earlier `report` of it
+    /// names, with good bytes from files, directories and other repositories.
+    ///
+    /// # Errors
+    /// `not_found` for a source, `no_space`, `io`. What was repaired before stays
+    /// repaired.
+    pub fn repair(
+        &self,
+        caller: &Caller,
+        from: &[std::path::PathBuf],
+        report: Option<heirloom_api::VerifyReport>,
+        request: &heirloom_api::VerifyAll,
+    ) -> Result<heirloom_api::RepairReport, Problem> {
+        Ok(repair::repair(&self.inner, caller, from, report, request)?)
+    }
+
+    /// Writes events that only the catalog has into the store, as gc and backup do
+    /// when they end; gives the number of pieces written.
+    ///
+    /// # Errors
+    /// `no_space`, `io`; what was sealed before stays sealed.
+    pub fn seal_journal(&self) -> Result<u64, Problem> {
+        Ok(journal::seal(&self.inner)?.pieces)
     }
 
     /// An empty repository in memory, for tests and examples.

@@ -7,6 +7,8 @@ use heirloom_core::{
 };
 use heirloom_manifest::{BlobId, NodeId};
 
+use crate::codec::{Decoder, Encoder, Malformed};
+
 const MAGIC: &[u8; 8] = b"HLMVER1\n";
 
 /// Longest record in bytes.
@@ -81,10 +83,16 @@ pub struct RecordedRun {
 #[error("not a version record: {0}")]
 pub struct RecordError(pub &'static str);
 
+impl From<Malformed> for RecordError {
+    fn from(Malformed(what): Malformed) -> Self {
+        Self(what)
+    }
+}
+
 impl VersionRecord {
     /// The canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Encoder(MAGIC.to_vec());
+        let mut out = Encoder::new(MAGIC);
         out.u64(self.version.get());
         out.u64(self.collection_id.0 as u64);
         out.varint(self.index.get());
@@ -100,14 +108,7 @@ impl VersionRecord {
         out.text(&self.actor);
         out.optional(self.description.as_ref(), |out, text| out.text(text));
         out.optional(self.metadata.as_ref(), |out, text| out.text(text));
-        match self.ttl {
-            Ttl::Inherit => out.raw(&[0]),
-            Ttl::Never => out.raw(&[1]),
-            Ttl::Seconds(seconds) => {
-                out.raw(&[2]);
-                out.varint(seconds);
-            }
-        }
+        out.lifetime(self.ttl);
         out.optional(self.run.as_ref(), |out, run| {
             out.u64(run.id.get());
             out.text(run.name.as_str());
@@ -116,19 +117,11 @@ impl VersionRecord {
             out.optional(run.group.as_ref(), |out, text| out.text(text));
             out.list(&run.used, |out, id| out.u64(id.get()));
         });
-        out.optional(self.provenance.host.as_ref(), |out, text| out.text(text));
-        out.list(&self.provenance.command, |out, text| out.text(text));
-        out.optional(self.provenance.git_commit.as_ref(), |out, text| out.text(text));
-        out.optional(self.provenance.git_remote.as_ref(), |out, text| out.text(text));
-        out.raw(&[match self.provenance.git_dirty {
-            None => 0,
-            Some(false) => 1,
-            Some(true) => 2,
-        }]);
+        out.provenance(&self.provenance);
         out.list(&self.aliases, |out, alias| out.text(alias.as_str()));
         out.list(&self.tags, |out, tag| out.text(tag.as_str()));
         out.list(&self.attachments, |out, id| out.raw(id.as_bytes()));
-        out.0
+        out.finish()
     }
 
     /// Reads canonical bytes.
@@ -139,7 +132,7 @@ impl VersionRecord {
         if bytes.len() > MAX_RECORD_BYTES {
             return Err(RecordError("longer than 4 MiB"));
         }
-        let mut input = Decoder(bytes);
+        let mut input = Decoder::new(bytes);
         if input.raw::<8>()? != *MAGIC {
             return Err(RecordError("other magic"));
         }
@@ -159,12 +152,7 @@ impl VersionRecord {
             actor: input.text()?,
             description: input.optional(Decoder::text)?,
             metadata: input.optional(Decoder::text)?,
-            ttl: match input.raw::<1>()? {
-                [0] => Ttl::Inherit,
-                [1] => Ttl::Never,
-                [2] => Ttl::Seconds(input.varint()?),
-                _ => return Err(RecordError("unknown lifetime")),
-            },
+            ttl: input.lifetime()?,
             run: input.optional(|input| {
                 Ok(RecordedRun {
                     id: RunId::from_random(input.id63()?),
@@ -175,152 +163,13 @@ impl VersionRecord {
                     used: input.ascending(|input| Ok(VersionId::from_random(input.id63()?)))?,
                 })
             })?,
-            provenance: Provenance {
-                host: input.optional(Decoder::text)?,
-                command: input.list(Decoder::text)?,
-                git_commit: input.optional(Decoder::text)?,
-                git_remote: input.optional(Decoder::text)?,
-                git_dirty: match input.raw::<1>()? {
-                    [0] => None,
-                    [1] => Some(false),
-                    [2] => Some(true),
-                    _ => return Err(RecordError("unknown dirty flag")),
-                },
-            },
+            provenance: input.provenance()?,
             aliases: input.ascending(|input| input.name(Alias::new))?,
             tags: input.ascending(|input| input.name(Tag::new))?,
             attachments: input.list(|input| Ok(BlobId::from_bytes(input.raw()?)))?,
         };
-        if input.0.is_empty() { Ok(record) } else { Err(RecordError("bytes after the last field")) }
-    }
-}
-
-struct Encoder(Vec<u8>);
-
-impl Encoder {
-    fn raw(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn u64(&mut self, value: u64) {
-        self.raw(&value.to_le_bytes());
-    }
-
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-
-    fn text(&mut self, text: &str) {
-        self.varint(text.len() as u64);
-        self.raw(text.as_bytes());
-    }
-
-    fn optional<T>(&mut self, value: Option<T>, put: impl FnOnce(&mut Self, T)) {
-        match value {
-            None => self.raw(&[0]),
-            Some(value) => {
-                self.raw(&[1]);
-                put(self, value);
-            }
-        }
-    }
-
-    fn list<T>(&mut self, values: &[T], mut put: impl FnMut(&mut Self, &T)) {
-        self.varint(values.len() as u64);
-        for value in values {
-            put(self, value);
-        }
-    }
-}
-
-struct Decoder<'a>(&'a [u8]);
-
-impl Decoder<'_> {
-    fn take(&mut self, length: usize) -> Result<&[u8], RecordError> {
-        if length > self.0.len() {
-            return Err(RecordError("cut short"));
-        }
-        let (taken, rest) = self.0.split_at(length);
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn raw<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
-        let mut out = [0; N];
-        out.copy_from_slice(self.take(N)?);
-        Ok(out)
-    }
-
-    fn id63(&mut self) -> Result<u64, RecordError> {
-        let id = u64::from_le_bytes(self.raw()?);
-        if id >> 63 == 0 { Ok(id) } else { Err(RecordError("id of 64 bits")) }
-    }
-
-    fn varint(&mut self) -> Result<u64, RecordError> {
-        let mut value = 0u64;
-        for shift in (0..).step_by(7).take(10) {
-            let [byte] = self.raw()?;
-            if shift == 63 && byte > 1 {
-                break;
-            }
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                if byte == 0 && shift > 0 {
-                    return Err(RecordError("varint not in its shortest form"));
-                }
-                return Ok(value);
-            }
-        }
-        Err(RecordError("varint above 64 bits"))
-    }
-
-    fn text(&mut self) -> Result<String, RecordError> {
-        let length = usize::try_from(self.varint()?).map_err(|_| RecordError("cut short"))?;
-        let bytes = self.take(length)?;
-        Ok(std::str::from_utf8(bytes).map_err(|_| RecordError("text is not UTF-8"))?.to_owned())
-    }
-
-    fn name<T, E>(&mut self, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<T, RecordError> {
-        parse(&self.text()?).map_err(|_| RecordError("invalid name"))
-    }
-
-    fn optional<T>(
-        &mut self,
-        get: impl FnOnce(&mut Self) -> Result<T, RecordError>,
-    ) -> Result<Option<T>, RecordError> {
-        match self.raw::<1>()? {
-            [0] => Ok(None),
-            [1] => get(self).map(Some),
-            _ => Err(RecordError("unknown option flag")),
-        }
-    }
-
-    fn list<T>(
-        &mut self,
-        mut get: impl FnMut(&mut Self) -> Result<T, RecordError>,
-    ) -> Result<Vec<T>, RecordError> {
-        let count = self.varint()?;
-        // Each element has at least one byte, so a lying count allocates nothing.
-        if count > self.0.len() as u64 {
-            return Err(RecordError("cut short"));
-        }
-        (0..count).map(|_| get(self)).collect()
-    }
-
-    fn ascending<T: Ord>(
-        &mut self,
-        get: impl FnMut(&mut Self) -> Result<T, RecordError>,
-    ) -> Result<Vec<T>, RecordError> {
-        let list = self.list(get)?;
-        if list.windows(2).all(|pair| pair[0] < pair[1]) {
-            Ok(list)
-        } else {
-            Err(RecordError("list not ascending"))
-        }
+        input.end()?;
+        Ok(record)
     }
 }
 

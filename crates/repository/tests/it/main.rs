@@ -5,6 +5,7 @@
 mod attack;
 mod base;
 mod damage;
+mod gc;
 mod parts;
 mod rebuild;
 mod support;
