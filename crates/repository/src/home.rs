@@ -1,19 +1,21 @@
 //! The repository's directory: made at first use, refused when it is newer, older
 //! or not whole.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use heirloom_api::Problem;
 use heirloom_catalog::{CatalogExt, SqliteCatalog, SqliteOptions};
-use heirloom_core::ErrorCode;
+use heirloom_core::{DraftId, ErrorCode};
 use serde::{Deserialize, Serialize};
 
+use crate::owner::Owner;
 use crate::problem::Failure;
 use crate::{durable, reserve};
 
@@ -30,6 +32,9 @@ pub(crate) const BACKUP: &str = "backup.json";
 pub(crate) const RESTORE: &str = "restore.json";
 
 const COMMIT_LOCK: &str = "commit.lock";
+
+/// Drafts marked at once from which on those that have ended are looked for.
+const MANY_OWNED: usize = 32;
 
 /// How long a commit waits for its turn.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(3);
@@ -61,6 +66,8 @@ pub struct Home {
     is_backup: bool,
     /// Whether a commit waited for its turn in vain, and nobody had one since.
     stuck: Arc<AtomicBool>,
+    /// The drafts that were begun here and have not ended, as far as is known.
+    owned: Arc<Mutex<HashMap<DraftId, Owner>>>,
 }
 
 impl Home {
@@ -131,7 +138,7 @@ impl Home {
             ));
         }
         let is_backup = path.join(BACKUP).exists();
-        Ok(Self { path: path.to_owned(), config, is_backup, stuck: Arc::default() })
+        Ok(Self { path: path.to_owned(), config, is_backup, stuck: Arc::default(), owned: Arc::default() })
     }
 
     /// The directory.
@@ -152,6 +159,33 @@ impl Home {
     /// The catalog's file.
     pub fn catalog_path(&self) -> PathBuf {
         self.path.join(CATALOG)
+    }
+
+    /// Marks a draft as one that this process builds, so that gc leaves it alone for
+    /// as long as the process lives. Best effort: a draft without a mark is kept for
+    /// a while.
+    pub(crate) fn own(&self, draft: DraftId) {
+        if let Ok(owner) = Owner::take(&self.path, draft) {
+            self.owned.lock().unwrap_or_else(PoisonError::into_inner).insert(draft, owner);
+        }
+    }
+
+    /// Removes the mark of a draft that has ended.
+    pub(crate) fn disown(&self, draft: DraftId) {
+        let owner = self.owned.lock().unwrap_or_else(PoisonError::into_inner).remove(&draft);
+        if let Some(owner) = owner {
+            owner.end();
+        }
+    }
+
+    /// The drafts that are marked here, when there are so many that some surely have
+    /// ended without anybody saying so.
+    pub(crate) fn many_owned(&self) -> Vec<DraftId> {
+        let owned = self.owned.lock().unwrap_or_else(PoisonError::into_inner);
+        match owned.len() >= MANY_OWNED {
+            true => owned.keys().copied().collect(),
+            false => Vec::new(),
+        }
     }
 
     /// Waits until no other process of this machine is between reading a

@@ -7,8 +7,8 @@ use std::io::Read;
 use std::sync::Arc;
 
 use heirloom_api::{Answer, Downloader, Problem, Visit};
-use heirloom_catalog::{CatalogExt, Location, VersionRow};
-use heirloom_core::{ErrorCode, Scope};
+use heirloom_catalog::{CatalogExt, Location, VersionRow, VersionState};
+use heirloom_core::{ErrorCode, Scope, VersionId};
 use heirloom_manifest::{
     BlobId, Link, LogicalPath, ManifestError, NodeId, NodeSource, empty_tree, visit_links,
 };
@@ -22,6 +22,10 @@ use crate::problem::{Failure, store_problem};
 
 /// Blobs located in one query.
 const LOCATE_BATCH: usize = 4096;
+
+/// How often a blob is looked for again that was moved to another object since it
+/// was located: each time takes a gc that rewrote the object in between.
+const MOVES: usize = 4;
 
 /// Nodes read at once.
 pub(crate) const NODES_AT_ONCE: usize = 64;
@@ -120,7 +124,8 @@ fn second_try(
 /// Gets the position of a blob and its bytes, or why there are none.
 type VisitLocated<'a> = dyn FnMut(usize, Result<&[u8], Problem>) -> Answer<()> + 'a;
 
-/// Reads located blobs pack by pack; the visitor gets the position in `blobs`.
+/// Reads located blobs pack by pack; the visitor gets the position in `blobs`. What
+/// gc moves meanwhile is read where it is now.
 pub(crate) fn read_located(
     inner: &Inner,
     scope: Scope,
@@ -128,23 +133,61 @@ pub(crate) fn read_located(
     visit: &mut VisitLocated<'_>,
 ) -> Answer<()> {
     for (batch, ids) in blobs.chunks(LOCATE_BATCH).enumerate() {
-        let mut wanted: Vec<Wanted> = locate(inner, scope, ids)?
-            .into_iter()
-            .enumerate()
-            .map(|(position, extent)| Wanted { position: batch * LOCATE_BATCH + position, extent })
-            .collect();
-        read_many(&*inner.store, &mut wanted, |item: &Wanted, bytes| {
-            match bytes {
-                Ok(bytes) => visit(item.position, Ok(bytes)),
-                Err(error) => match second_try(inner, scope, &item.extent, &error) {
-                    Ok(bytes) => visit(item.position, Ok(&bytes)),
-                    Err(problem) => visit(item.position, Err(problem)),
-                },
+        let mut positions: Vec<usize> =
+            (0..ids.len()).map(|position| batch * LOCATE_BATCH + position).collect();
+        let mut ids = ids.to_vec();
+        for round in 0.. {
+            let mut wanted: Vec<Wanted> = locate(inner, scope, &ids)?
+                .into_iter()
+                .zip(&positions)
+                .map(|(extent, position)| Wanted { position: *position, extent })
+                .collect();
+            let mut moved: Vec<(usize, BlobId)> = Vec::new();
+            read_many(&*inner.store, &mut wanted, |item: &Wanted, bytes| {
+                match bytes {
+                    Ok(bytes) => visit(item.position, Ok(bytes)),
+                    Err(StoreError::NotFound { .. }) if round < MOVES => {
+                        moved.push((item.position, item.extent.id));
+                        Ok(())
+                    }
+                    Err(error) => match second_try(inner, scope, &item.extent, &error) {
+                        Ok(bytes) => visit(item.position, Ok(&bytes)),
+                        Err(problem) => visit(item.position, Err(problem)),
+                    },
+                }
+                .map_err(Failure)
+            })?;
+            if moved.is_empty() {
+                break;
             }
-            .map_err(Failure)
-        })?;
+            (positions, ids) = moved.into_iter().unzip();
+        }
     }
     Ok(())
+}
+
+/// Opens a blob where it is, again where gc moves it meanwhile, and at its other
+/// places when it is damaged.
+fn open_located<T>(
+    inner: &Inner,
+    scope: Scope,
+    blob: &BlobId,
+    mut open: impl FnMut(&Extent) -> Result<T, StoreError>,
+) -> Result<T, Problem> {
+    for round in 0.. {
+        let extent = locate(inner, scope, &[*blob])?.remove(0);
+        match open(&extent) {
+            Ok(opened) => return Ok(opened),
+            Err(StoreError::NotFound { .. }) if round < MOVES => {}
+            Err(error) => {
+                return elsewhere(inner, scope, &extent)?
+                    .iter()
+                    .find_map(|other| open(other).ok())
+                    .ok_or_else(|| damaged(blob, &error));
+            }
+        }
+    }
+    Err(missing(blob))
 }
 
 /// A source of manifest nodes for the manifest crate's readers.
@@ -161,9 +204,7 @@ impl<'r> Nodes<'r> {
 
     /// Any small blob, verified.
     pub(crate) fn blob(&self, id: &BlobId) -> Result<Vec<u8>, Problem> {
-        let extent = locate(self.inner, self.scope, &[*id])?.remove(0);
-        read_blob(&*self.inner.store, &extent)
-            .or_else(|error| second_try(self.inner, self.scope, &extent, &error))
+        open_located(self.inner, self.scope, id, |extent| read_blob(&*self.inner.store, extent))
     }
 }
 
@@ -232,6 +273,7 @@ pub(crate) fn each_node(
 pub(crate) struct LocalDownloader {
     inner: Arc<Inner>,
     scope: Scope,
+    version: VersionId,
     only: Option<Only>,
 }
 
@@ -245,14 +287,30 @@ struct Only {
 }
 
 impl LocalDownloader {
-    /// Reads blobs of the whole scope.
-    pub(crate) fn of_scope(inner: Arc<Inner>, scope: Scope) -> Self {
-        Self { inner, scope, only: None }
+    /// Reads blobs of the whole scope, on behalf of this version.
+    pub(crate) fn of_scope(inner: Arc<Inner>, scope: Scope, version: VersionId) -> Self {
+        Self { inner, scope, version, only: None }
     }
 
     /// Reads blobs of this version.
     pub(crate) fn of_version(inner: Arc<Inner>, scope: Scope, version: VersionRow) -> Self {
-        Self { inner, scope, only: Some(Only { version, ids: None }) }
+        let id = version.id;
+        Self { inner, scope, version: id, only: Some(Only { version, ids: None }) }
+    }
+
+    /// What is missing because the version was deleted while it was read, and its
+    /// bytes freed, is no damage.
+    fn explained(&self, problem: Problem) -> Problem {
+        if problem.code != ErrorCode::Corrupt {
+            return problem;
+        }
+        let row = self.inner.catalog.view(|view| view.version(self.version));
+        match row.map(|row| row.is_none_or(|row| row.state == VersionState::Purged)) {
+            Ok(true) => {
+                Problem::new(ErrorCode::NotFound, "the version was deleted while it was read")
+            }
+            _ => problem,
+        }
     }
 
     fn check(&mut self, blobs: impl IntoIterator<Item = BlobId>) -> Result<(), Problem> {
@@ -298,7 +356,8 @@ impl Downloader for LocalDownloader {
         read_located(&self.inner, self.scope, &blobs, &mut |position, bytes| {
             out[position] = bytes?.to_vec();
             Ok(())
-        })?;
+        })
+        .map_err(|problem| self.explained(problem))?;
         Ok(out)
     }
 
@@ -312,21 +371,17 @@ impl Downloader for LocalDownloader {
             }
             visit(position, bytes)
         })
+        .map_err(|problem| self.explained(problem))
     }
 
     fn open(&mut self, blob: &BlobId, size: u64, offset: u64) -> Answer<Box<dyn Read + Send>> {
         self.check([*blob])?;
-        let extent = locate(&self.inner, self.scope, &[*blob])?.remove(0);
-        if extent.raw_len != size {
-            return Err(wrong_size(blob, size, extent.raw_len));
-        }
-        match open_from(&*self.inner.store, &extent, offset) {
-            Ok(reader) => Ok(reader),
-            Err(error) => elsewhere(&self.inner, self.scope, &extent)?
-                .iter()
-                .find_map(|other| open_from(&*self.inner.store, other, offset).ok())
-                .ok_or_else(|| damaged(blob, &error)),
-        }
+        let opened =
+            open_located(&self.inner, self.scope, blob, |extent| match extent.raw_len == size {
+                true => open_from(&*self.inner.store, extent, offset).map(Ok),
+                false => Ok(Err(wrong_size(blob, size, extent.raw_len))),
+            });
+        opened.map_err(|problem| self.explained(problem))?
     }
 
     fn local_file(&mut self, blob: &BlobId) -> Option<File> {

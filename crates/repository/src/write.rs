@@ -271,7 +271,7 @@ pub(crate) fn publish_pack(
     Ok(Some(pack))
 }
 
-fn packed_location(key: ObjectKey, record: &PackRecord) -> Location {
+pub(crate) fn packed_location(key: ObjectKey, record: &PackRecord) -> Location {
     Location {
         object: key,
         offset: record.offset,

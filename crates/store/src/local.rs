@@ -96,6 +96,18 @@ impl LocalStore {
     /// # Errors
     /// When `tmp/` cannot be listed or a leftover cannot be removed.
     pub fn clean_tmp(&self) -> Result<Cleaned, StoreError> {
+        self.sweep(true)
+    }
+
+    /// What [`LocalStore::clean_tmp`] would remove now.
+    ///
+    /// # Errors
+    /// When `tmp/` cannot be listed.
+    pub fn tmp_leftovers(&self) -> Result<Cleaned, StoreError> {
+        self.sweep(false)
+    }
+
+    fn sweep(&self, removes: bool) -> Result<Cleaned, StoreError> {
         let directory = self.inner.root.join(TMP);
         let mut cleaned = Cleaned::default();
         for name in disk::names(&directory)? {
@@ -112,7 +124,9 @@ impl LocalStore {
             let metadata = file.metadata().map_err(|error| StoreError::io(OPEN, &path, error))?;
             if !metadata.is_file() {
                 cleaned.foreign.push(name);
-            } else if file.try_lock().is_ok() && self.inner.disk.remove(&path)? {
+            } else if file.try_lock_shared().is_ok()
+                && (!removes || (file.try_lock().is_ok() && self.inner.disk.remove(&path)?))
+            {
                 cleaned.files += 1;
                 cleaned.bytes += metadata.len();
             }
