@@ -1,6 +1,7 @@
 //! Every verb: what it prints where, its JSON, its exit codes.
 
 mod artifacts;
+mod delete;
 mod edit;
 mod errors;
 mod lineage;

@@ -66,6 +66,11 @@ fn run_page(name: &str) {
 }
 
 #[test]
+fn backup() {
+    run_page("docs/guide/backup.md");
+}
+
+#[test]
 fn quickstart() {
     run_page("docs/guide/quickstart.md");
 }
@@ -73,6 +78,11 @@ fn quickstart() {
 #[test]
 fn update() {
     run_page("docs/guide/update.md");
+}
+
+#[test]
+fn deleting() {
+    run_page("docs/guide/delete.md");
 }
 
 #[test]
@@ -103,7 +113,18 @@ fn every_page_of_the_guide_is_run() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     pages.sort();
-    assert_eq!(pages, ["lineage.md", "parallel.md", "quickstart.md", "update.md", "use.md"]);
+    assert_eq!(
+        pages,
+        [
+            "backup.md",
+            "delete.md",
+            "lineage.md",
+            "parallel.md",
+            "quickstart.md",
+            "update.md",
+            "use.md"
+        ]
+    );
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! Documents: what operations are asked with.
 
 use heirloom_core::{
-    Alias, ArtifactName, ArtifactRef, ArtifactType, DraftId, EntityName, IdempotencyKey,
-    OnConflict, ProjectName, Provenance, RunId, RunName, RunState, Tag, Ttl, VersionId,
-    VersionIndex,
+    Alias, ArtifactName, ArtifactType, DraftId, EntityName, IdempotencyKey, OnConflict,
+    ProjectName, Provenance, RunId, RunName, RunState, Tag, Ttl, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, NodeId};
 
@@ -207,6 +206,13 @@ pub struct UpdateCollection {
     pub rename: Option<ArtifactName>,
 }
 
+/// Changes what may be edited of a project; what is `None` stays.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct UpdateProject {
+    /// Default lifetime of its versions.
+    pub ttl: Option<Ttl>,
+}
+
 /// Which versions to list, and in which order.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ListVersions {
@@ -251,13 +257,4 @@ pub enum UsageBy {
     Collection,
     /// Versions.
     Version,
-}
-
-/// Deletes versions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delete {
-    /// The versions; each reference names one (no implied `latest`).
-    pub versions: Vec<ArtifactRef>,
-    /// Whether aliases other than `latest` are dropped rather than in the way.
-    pub delete_aliases: bool,
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use heirloom::{Client, ClientOptions, Project, Run, Version};
 use heirloom_api::{RunRef, VersionRef};
-use heirloom_core::{ArtifactRef, EntityName, ErrorCode};
+use heirloom_core::{ArtifactRef, EntityName, ErrorCode, Selector};
 
 use crate::args::Globals;
 use crate::config::{self, Config, Places};
@@ -91,6 +91,26 @@ impl App {
     /// A version by reference, recording nothing.
     pub(crate) async fn version(&self, reference: &ArtifactRef) -> Result<Version, Failure> {
         Ok(self.project()?.artifact(&reference.to_string()).await?)
+    }
+
+    /// As [`App::version`], but a deleted version is found by its number too.
+    pub(crate) async fn version_or_tombstone(
+        &self,
+        reference: &ArtifactRef,
+    ) -> Result<Version, Failure> {
+        let project = self.project_of(reference)?;
+        match (self.version(reference).await, reference.selector()) {
+            (Err(Failure::Sdk { error, hint }), Selector::Index(index))
+                if error.code() == ErrorCode::NotFound =>
+            {
+                let name = reference.name().as_str();
+                match project.tombstone(name, *index).await {
+                    Ok(Some(doc)) => Ok(project.version(doc)),
+                    _ => Err(Failure::Sdk { error, hint }),
+                }
+            }
+            (found, _) => found,
+        }
     }
 
     /// A version by reference; inside a run also recorded as used by it.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    abort, add_ref, admin, alias, cache, cat, completions, cp, dev, diff, doctor, du, edit, files, finish,
-    get, impact, init, lineage, link, log, ls, manifest, parts, project, pull, push, put, rename, restore, rm,
+    abort, add_ref, admin, alias, cache, cat, completions, cp, dev, diff, doctor, du, edit, files, gc, finish,
+    get, impact, init, lineage, link, log, ls, manifest, parts, project, pull, push, put, rename, repair, restore, retention, rm,
     run, show, tag, update, upgrade, upsert, use_, verify, whence,
 };
 
@@ -69,11 +69,16 @@ pub(crate) enum Command {
     /// Start, end, look at and wrap runs
     #[command(subcommand)]
     Run(run::Run),
-    /// Look at projects
+    /// Which versions of an artifact stay: set, explain and apply rules
+    #[command(subcommand)]
+    Retention(retention::Retention),
+    /// List projects, and set the lifetime of their versions
     #[command(subcommand)]
     Project(project::Project),
     /// Read and hash everything stored, and name what is damaged
     Verify(verify::Repository),
+    /// Repair what is damaged with good bytes from elsewhere, or rebuild the catalog
+    Repair(repair::Args),
     /// Send versions to another repository, with their runs, tags and aliases
     Push(push::Args),
     /// Bring versions from another repository, with their runs, tags and aliases
@@ -85,6 +90,8 @@ pub(crate) enum Command {
     Upgrade(upgrade::Args),
     /// Bytes by version, artifact or project: logical, unique, shared
     Du(du::Args),
+    /// Free what nothing needs any more, beside everybody who works
+    Gc(gc::Args),
     /// Look into manifests
     #[command(subcommand)]
     Manifest(manifest::Manifest),

@@ -57,6 +57,12 @@ fn of_problem(problem: &heirloom_api::Problem) -> Option<String> {
         (ErrorCode::NotFound, _) if problem.message.starts_with("repository ") => {
             Some("`heirloom init` makes one, and so does the first `heirloom put`".into())
         }
+        (ErrorCode::NotFound, _) if problem.message.contains(" can be restored") => {
+            Some("`heirloom ls --deleted` lists what can be restored".into())
+        }
+        (ErrorCode::NotFound, _) if problem.message.contains(" was purged") => {
+            Some("lineage and `heirloom log` go on to tell of it; its bytes are gone".into())
+        }
         (ErrorCode::NotFound, _) => {
             Some("`heirloom ls` lists the artifacts of a project, `heirloom ls NAME` the versions of one".into())
         }
@@ -112,6 +118,9 @@ fn of_problem(problem: &heirloom_api::Problem) -> Option<String> {
         (ErrorCode::Conflict, _) if problem.message.ends_with(" is not deleted") => {
             Some("`heirloom ls NAME --deleted` shows which versions are".into())
         }
+        (ErrorCode::Forbidden, _) if problem.message.contains(" is protected ") => Some(
+            "`heirloom artifact alias REF ALIAS --unprotect` ends that, for those who may".into(),
+        ),
         (ErrorCode::Invalid, _) if problem.message.contains("needs a type") => {
             Some("name it: `--type dataset`, `--type model`, …".into())
         }
@@ -120,6 +129,15 @@ fn of_problem(problem: &heirloom_api::Problem) -> Option<String> {
              drops aliases"
                 .into(),
         ),
+        (ErrorCode::InUse, _)
+            if problem.items.iter().any(|item| item.starts_with("protected ")) =>
+        {
+            Some(
+                "`heirloom artifact alias REF ALIAS --unprotect` ends the protection, \
+                 `--delete-aliases` drops other aliases"
+                    .into(),
+            )
+        }
         (ErrorCode::InUse, _) => Some("`--delete-aliases` drops the aliases with the versions".into()),
         (code, _) => by_code(code),
     }

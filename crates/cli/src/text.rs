@@ -86,6 +86,13 @@ pub(crate) fn time(time: Timestamp) -> String {
     }
 }
 
+/// The present time, to tell what has expired from what will.
+pub(crate) fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let micros = since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX));
+    Timestamp::from_micros(micros)
+}
+
 /// The start of a digest, enough to tell versions apart by eye.
 pub(crate) fn short(digest: &impl ToString) -> String {
     let text = digest.to_string();

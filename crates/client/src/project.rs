@@ -300,6 +300,18 @@ impl Project {
         Ok(self.client.backend().restore(self.reference.clone(), request).await?)
     }
 
+    /// A version by its number, even when it was deleted or purged, be it with its
+    /// whole collection.
+    ///
+    /// # Errors
+    /// `not_found` for an unknown collection.
+    pub async fn tombstone(&self, name: &str, index: VersionIndex) -> Result<Option<VersionDoc>> {
+        let list = ListVersions { before: Some(index.next()), limit: 1, deleted: true };
+        let name = ArtifactName::new(name)?;
+        let found = self.client.backend().versions(self.reference.clone(), name, list).await?;
+        Ok(found.into_iter().find(|version| version.index == index))
+    }
+
     /// What can be restored, that which is purged first first; at most 10,000.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::pin::Pin;
 
 use heirloom_api::{
-    Committed, Expected, LineageDoc, LineageNode, LineageQuery, ProjectRef, RunDoc, StateDoc,
+    Committed, Expected, LineageDoc, LineageNode, LineageQuery, ProjectRef, RunDoc,
     Towards, UpdateVersion, VerifyReport, VersionDoc,
 };
 use heirloom_core::{
@@ -288,9 +288,8 @@ impl Version {
         let alias = alias.map(Alias::new).transpose()?;
         let doc = self.lineage().down().await?;
         let hit = |node: &LineageNode| match node {
-            LineageNode::Version { version, aliases, state, .. } => {
+            LineageNode::Version { version, aliases, .. } => {
                 version.id != self.doc.id
-                    && *state == StateDoc::Committed
                     && alias.as_ref().is_none_or(|alias| aliases.contains(alias))
             }
             LineageNode::Run { .. } => false,

@@ -71,7 +71,10 @@ pub enum Ttl {
 
 /// Why a span of time was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a duration: use a number and one of s, m, h, d, w, such as `30d`")]
+#[error(
+    "`{0}` is not a duration of at most 10,000 years: use a number and one of s, m, h, d, w, such as \
+     `30d`"
+)]
 pub struct TtlError(pub String);
 
 /// Parses `90s`, `15m`, `12h`, `30d`, `2w` into seconds.

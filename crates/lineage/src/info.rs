@@ -20,6 +20,8 @@ pub struct NodeInfo {
     pub aliases: Vec<String>,
     /// Whether it still exists.
     pub state: NodeState,
+    /// When and by whom it was deleted, where known.
+    pub deletion: Option<Deletion>,
     /// The owner.
     pub entity: Option<String>,
     /// The project.
@@ -73,6 +75,15 @@ pub enum NodeState {
     Live,
     /// It was deleted; this node is its tombstone.
     Deleted,
+}
+
+/// When and by whom a node was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// In microseconds since 1970 UTC.
+    pub at: i64,
+    /// Who.
+    pub by: String,
 }
 
 /// How a run ended, or that it has not.

@@ -92,7 +92,7 @@ mod walk;
 pub use edge::{Edge, EdgeKind, EdgeRef};
 pub use error::Error;
 pub use graph::{Graph, GraphBuilder};
-pub use info::{Infos, NodeInfo, NodeState, RunOutcome};
+pub use info::{Deletion, Infos, NodeInfo, NodeState, RunOutcome};
 pub use key::{NodeKey, ParseNodeKeyError};
 pub use order::Order;
 pub use paths::{Path, PathLimits, Paths};

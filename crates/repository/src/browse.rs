@@ -8,6 +8,7 @@ use heirloom_catalog::rules::{self, Refusal};
 use heirloom_catalog::{CatalogExt, CollectionRow, EdgeKind, Order, ProjectRow, View};
 use heirloom_core::{ArtifactName, ArtifactRef, Caller, Role, RunId, RunName, VersionId};
 
+use crate::delete::find_even_deleted;
 use crate::problem::Failure;
 use crate::{Inner, access, docs};
 
@@ -203,7 +204,10 @@ pub(crate) fn versions(
     list: &ListVersions,
 ) -> Result<Vec<VersionDoc>, Failure> {
     inner.catalog.view(|view| {
-        let (project, collection) = find(view, caller, project, name, Role::Viewer)?;
+        let (project, collection) = match list.deleted {
+            true => find_even_deleted(view, caller, project, name)?,
+            false => find(view, caller, project, name, Role::Viewer)?,
+        };
         let limit = list.limit.min(MAX_PAGE);
         let mut out = Vec::new();
         let mut before = list.before;
@@ -231,7 +235,7 @@ pub(crate) fn events(
     limit: usize,
 ) -> Result<Vec<EventDoc>, Failure> {
     inner.catalog.view(|view| {
-        let (_, collection) = find(view, caller, project, name, Role::Viewer)?;
+        let (_, collection) = find_even_deleted(view, caller, project, name)?;
         view.events(collection.id, before, limit.min(MAX_PAGE))?
             .into_iter()
             .map(|row| docs::event(view, caller, row))

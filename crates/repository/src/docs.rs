@@ -3,6 +3,7 @@
 use heirloom_api::{
     CollectionDoc, EventDoc, Problem, ProjectDoc, RunDoc, RunRef, StateDoc, VersionDoc, VersionRef,
 };
+use heirloom_catalog::rules;
 use heirloom_catalog::{
     CollectionKind, CollectionRow, EventRow, MembershipRow, ProjectRow, RunRow, VersionRow,
     VersionState, View,
@@ -72,6 +73,7 @@ pub(crate) fn project(view: &dyn View, row: &ProjectRow) -> Result<ProjectDoc, F
         name: row.name.clone(),
         created_at: row.created_at,
         collections,
+        ttl: row.ttl,
     })
 }
 
@@ -102,6 +104,7 @@ pub(crate) fn collection(
         ttl: row.ttl,
         latest,
         created_at: row.created_at,
+        retention: row.retention,
     })
 }
 
@@ -115,6 +118,25 @@ pub(crate) fn version(
     project: &ProjectRow,
 ) -> Result<VersionDoc, Failure> {
     let source = if row.collection == collection.id { None } else { Some(version_ref(view, row)?) };
+    let expires_at = match source {
+        None => rules::expires_at(row, collection, project),
+        Some(_) => {
+            let (collection, project) = home_of(view, row.collection)?;
+            rules::expires_at(row, &collection, &project)
+        }
+    };
+    let kept_by = match expires_at {
+        Some(_) if row.state.is_committed() => {
+            rules::holders(view, row)?.iter().map(ToString::to_string).collect()
+        }
+        _ => Vec::new(),
+    };
+    let (deleted_at, restorable_until) = match row.state {
+        VersionState::Deleted { at, purge_after } => (Some(at), Some(purge_after)),
+        _ => (None, None),
+    };
+    let aliases = view.aliases_of(collection.id, membership.index)?;
+    let protected = aliases.iter().filter(|row| row.protected).map(|row| row.alias.clone());
     let run = visible_run_ref(view, caller, row.run)?;
     Ok(VersionDoc {
         id: row.id,
@@ -124,11 +146,8 @@ pub(crate) fn version(
         artifact_type: collection.artifact_type.clone(),
         index: membership.index,
         version: membership.index.to_string(),
-        aliases: view
-            .aliases_of(collection.id, membership.index)?
-            .into_iter()
-            .map(|row| row.alias)
-            .collect(),
+        protected: protected.collect(),
+        aliases: aliases.into_iter().map(|row| row.alias).collect(),
         tags: view.tags(row.id)?,
         digest: row.digest,
         root: row.root,
@@ -143,6 +162,10 @@ pub(crate) fn version(
         run,
         provenance: row.provenance.clone(),
         source,
+        expires_at,
+        kept_by,
+        deleted_at,
+        restorable_until,
     })
 }
 

@@ -1,19 +1,20 @@
-//! Changing names: runs, aliases, tags, descriptions, links, deletion. Each is
-//! a rule inside one transaction.
+//! Changing names: runs, aliases, tags, descriptions, links. Each is a rule
+//! inside one transaction.
 
 use std::collections::{BTreeMap, HashSet};
 
 use heirloom_api::{
-    BeginDraft, CollectionDoc, Commit, Committed, Delete, DraftDoc, Expected, Problem, ProjectRef,
-    RunDoc, StartRun, UpdateCollection, UpdateRun, UpdateVersion, VersionDoc,
+    BeginDraft, CollectionDoc, Commit, Committed, DraftDoc, Expected, Problem, ProjectDoc,
+    ProjectRef, RunDoc, StartRun, UpdateCollection, UpdateProject, UpdateRun, UpdateVersion,
+    VersionDoc,
 };
 use heirloom_catalog::rules::{self, By, Decision};
 use heirloom_catalog::{
     CatalogExt, CollectionRow, Location, MembershipRow, ProjectRow, RunRow, View,
 };
 use heirloom_core::{
-    Alias, ArtifactName, ArtifactRef, Caller, CollectionId, DraftId, ErrorCode, IdempotencyKey,
-    ProjectId, Role, RunId, RunName, RunState, Scope, Selector, Tag, VersionId, VersionIndex,
+    Alias, ArtifactName, Caller, CollectionId, DraftId, IdempotencyKey,
+    ProjectId, Role, RunId, RunName, RunState, Scope, Tag, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, Link, NodeId};
 use heirloom_store::ObjectKey;
@@ -22,18 +23,15 @@ use crate::problem::{Failure, step};
 use crate::read::{Nodes, each_node};
 use crate::{Inner, access, browse, commit, docs, write};
 
-/// How long a deleted version can be restored.
-const UNDO_SECONDS: u64 = 7 * 86_400;
-
 /// Blobs located in one query when a version is copied.
 const COPY_BATCH: usize = 8192;
 
 impl Inner {
-    fn by<'a>(&self, caller: &'a Caller) -> By<'a> {
+    pub(crate) fn by<'a>(&self, caller: &'a Caller) -> By<'a> {
         By { actor: caller.actor(), at: self.env.now(), admin: false }
     }
 
-    fn decide<T>(
+    pub(crate) fn decide<T>(
         &self,
         mut rule: impl FnMut(&dyn View) -> Result<Decision<T>, Failure>,
     ) -> Result<T, Failure> {
@@ -170,6 +168,7 @@ pub(crate) fn begin_draft(
     step("repository::begin_draft")?;
     let project = ensure_project(inner, caller, &request.project)?;
     let draft = DraftId::from_random(inner.env.random());
+    own(inner, draft)?;
     let base = inner.decide_soon(|view| {
         let base = match request.base {
             None => commit::base_of(view, caller, &project, &request.name)?,
@@ -207,9 +206,32 @@ pub(crate) fn draft_scope(
     })
 }
 
+/// Marks a draft as this process's, before it is begun.
+fn own(inner: &Inner, draft: DraftId) -> Result<(), Failure> {
+    let Some(home) = &inner.home else { return Ok(()) };
+    for old in home.many_owned() {
+        if inner.catalog.view(|view| view.draft(old))?.is_none() {
+            home.disown(old);
+        }
+    }
+    home.own(draft);
+    Ok(())
+}
+
+/// Takes the mark of a draft away that was committed or aborted.
+pub(crate) fn disown(inner: &Inner, draft: DraftId) {
+    if let Some(home) = &inner.home {
+        home.disown(draft);
+    }
+}
+
 pub(crate) fn abort_draft(inner: &Inner, caller: &Caller, draft: DraftId) -> Result<(), Failure> {
     match draft_scope(inner, caller, draft) {
-        Ok(_) => inner.decide_soon(|view| Ok(rules::abort_draft(view, draft)?)).map(|_| ()),
+        Ok(_) => {
+            inner.decide_soon(|view| Ok(rules::abort_draft(view, draft)?))?;
+            disown(inner, draft);
+            Ok(())
+        }
         Err(failure) if failure.0.code == heirloom_core::ErrorCode::Fenced => Ok(()),
         Err(failure) => Err(failure),
     }
@@ -343,7 +365,7 @@ pub(crate) fn update_version(
     })
 }
 
-fn place(
+pub(crate) fn place(
     view: &dyn View,
     collection: &CollectionRow,
     index: VersionIndex,
@@ -437,95 +459,41 @@ pub(crate) fn unlink(
     })
 }
 
-pub(crate) fn delete(
+pub(crate) fn protect_alias(
     inner: &Inner,
     caller: &Caller,
     project: &ProjectRef,
-    request: &Delete,
-) -> Result<Vec<VersionDoc>, Failure> {
-    step("repository::delete")?;
+    name: &ArtifactName,
+    alias: &Alias,
+    protected: bool,
+) -> Result<(), Failure> {
     inner.decide(|view| {
-        let mut documents = Vec::new();
-        let mut ids = Vec::new();
-        let mut unlinks = Vec::new();
-        for reference in &request.versions {
-            if *reference.selector() == Selector::Unspecified {
-                return Err(Problem::invalid(format!(
-                    "`{reference}` names no version: deleting needs one, such as `{reference}:v0`"
-                ))
-                .into());
-            }
-            let found = access::resolve(view, caller, project, reference, Role::Writer)?;
-            if found.version.collection == found.collection.id {
-                ids.push(found.version.id);
-            } else {
-                // A link: it goes, its source stays.
-                let request = rules::Unlink {
-                    by: inner.by(caller),
-                    collection: found.collection.id,
-                    index: found.membership.index,
-                };
-                unlinks.extend(rules::unlink(view, &request)?.edits);
-            }
-            documents.push(docs::version(
-                view,
-                caller,
-                &found.version,
-                &found.membership,
-                &found.collection,
-                &found.project,
-            )?);
-        }
-        let mut decision = rules::delete_versions(
-            view,
-            &rules::DeleteVersions {
-                by: inner.by(caller),
-                versions: &ids,
-                delete_aliases: request.delete_aliases,
-                delete_links: false,
-                latest_holds: false,
-                undo_seconds: UNDO_SECONDS,
-            },
-        )?;
-        decision.edits.extend(unlinks);
-        Ok(decision.map(|_| documents))
+        let (_, collection) = browse::find(view, caller, project, name, Role::Admin)?;
+        // Whoever may protect may end that: only here is anybody an admin, so that
+        // what is protected stays until its protection was ended on purpose.
+        let by = By { admin: true, ..inner.by(caller) };
+        let request = rules::ProtectAlias { by, collection: collection.id, alias, protected };
+        Ok(rules::protect_alias(view, &request)?.map(|_| ()))
     })
 }
 
-/// Makes a deleted version readable again.
-pub(crate) fn restore(
+pub(crate) fn update_project(
     inner: &Inner,
     caller: &Caller,
     project: &ProjectRef,
-    reference: &ArtifactRef,
-) -> Result<VersionDoc, Failure> {
-    let Selector::Index(index) = *reference.selector() else {
-        return Err(Problem::invalid(format!(
-            "`{reference}` names no number: what is deleted has no alias, so restoring needs one, such as `{}:v0`",
-            reference.name()
-        ))
-        .into());
-    };
-    let named = access::named(project, reference);
-    step("repository::restore")?;
-    let version = inner.decide(|view| {
-        let (_, collection) = browse::find(view, caller, &named, reference.name(), Role::Writer)?;
-        let version = place(view, &collection, index)?.version;
-        let request = rules::RestoreVersion { by: inner.by(caller), version };
-        match rules::restore_version(view, &request) {
-            // By the name it was asked by, not by its id.
-            Err(rules::Refusal::NotDeleted { .. }) => Err(Problem::new(
-                ErrorCode::Conflict,
-                format!("version `{}:{index}` is not deleted", collection.name),
-            )
-            .into()),
-            decision => Ok(decision?.map(|_| version)),
+    request: &UpdateProject,
+) -> Result<ProjectDoc, Failure> {
+    let row = inner.decide(|view| {
+        let row = access::project(view, caller, project, Role::Admin)?;
+        match request.ttl {
+            None => Ok(Decision::unchanged(row)),
+            Some(ttl) => {
+                let request = rules::UpdateProject { project: row.id, ttl };
+                Ok(rules::update_project(view, &request)?)
+            }
         }
     })?;
-    inner.catalog.view(|view| {
-        let (row, _, _) = access::version(view, caller, version)?;
-        docs::home_version(view, caller, &row)
-    })
+    inner.catalog.view(|view| docs::project(view, &row))
 }
 
 /// A version of the same content in another collection. The target's scope gets

@@ -1,14 +1,15 @@
 //! Lineage questions: the catalog feeds the engine breadth-first, in batches,
 //! and once with everything when a walk outgrows them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::collections::hash_map::Entry;
 
-use heirloom_api::{LineageDoc, LineageEdge, LineageNode, LineageQuery, Problem, Towards};
+use heirloom_api::{DeletionDoc, LineageDoc, LineageEdge, LineageNode, LineageQuery, Problem, Towards};
 use heirloom_catalog::{CatalogExt, EdgeKind, EdgeRow, View};
 use heirloom_core::{Alias, Caller, CollectionId, RunId, Timestamp, VersionId, VersionIndex};
 use heirloom_lineage::{Edge, Infos, NodeKey, Options, Subgraph, Walk};
 
+use crate::delete::deletions;
 use crate::problem::Failure;
 use crate::{Inner, access, docs};
 
@@ -106,6 +107,8 @@ fn describe(
     let mut homes = HashMap::new();
     let mut aliases: HashMap<CollectionId, HashMap<VersionIndex, Vec<Alias>>> = HashMap::new();
     let mut projects = HashMap::new();
+    // Where in `nodes` those are that were deleted.
+    let mut tombstones: HashMap<CollectionId, BTreeMap<VersionIndex, usize>> = HashMap::new();
     for batch in keys.chunks(BATCH) {
         let pick = |wanted: bool| {
             batch.iter().filter_map(move |key| match key {
@@ -153,6 +156,10 @@ fn describe(
                     slot.insert(held)
                 }
             };
+            if !version.state.is_committed() {
+                let gone = tombstones.entry(version.collection).or_default();
+                gone.insert(version.index, nodes.len());
+            }
             nodes.push(LineageNode::Version {
                 version: heirloom_api::VersionRef {
                     id: version.id,
@@ -164,9 +171,20 @@ fn describe(
                 artifact_type: collection.artifact_type.clone(),
                 aliases: held.get(&version.index).cloned().unwrap_or_default(),
                 state: docs::state(version.state),
+                deleted: None,
                 digest: version.digest,
                 created_at: version.created_at,
             });
+        }
+    }
+    for (collection, gone) in tombstones {
+        let known = deletions(view, collection, gone.keys().copied().collect())?;
+        for (index, (at, by)) in known {
+            if let Some(LineageNode::Version { deleted, .. }) =
+                gone.get(&index).and_then(|at| nodes.get_mut(*at))
+            {
+                *deleted = Some(DeletionDoc { at, by });
+            }
         }
     }
     shown.sort_unstable();

@@ -174,6 +174,11 @@ pub(crate) struct Version {
     pub(crate) run: Option<RunRef>,
     pub(crate) provenance: Provenance,
     pub(crate) source: Option<VersionRef>,
+    pub(crate) protected: Vec<String>,
+    pub(crate) expires_at: Option<String>,
+    pub(crate) kept_by: Vec<String>,
+    pub(crate) deleted_at: Option<String>,
+    pub(crate) restorable_until: Option<String>,
 }
 
 /// As [`Version`], and the runs around it.
@@ -203,6 +208,11 @@ pub(crate) struct Shown {
     pub(crate) run: Option<RunRef>,
     pub(crate) provenance: Provenance,
     pub(crate) source: Option<VersionRef>,
+    pub(crate) protected: Vec<String>,
+    pub(crate) expires_at: Option<String>,
+    pub(crate) kept_by: Vec<String>,
+    pub(crate) deleted_at: Option<String>,
+    pub(crate) restorable_until: Option<String>,
     pub(crate) logged_by: Vec<String>,
     pub(crate) used_by: Vec<String>,
 }
@@ -235,6 +245,7 @@ pub(crate) struct Collection {
     pub(crate) ttl: Value,
     pub(crate) latest: Option<Version>,
     pub(crate) created_at: String,
+    pub(crate) retention: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -258,6 +269,7 @@ pub(crate) struct Renamed {
     pub(crate) ttl: Value,
     pub(crate) latest: Option<Version>,
     pub(crate) created_at: String,
+    pub(crate) retention: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -420,6 +432,72 @@ pub(crate) struct Copied {
 pub(crate) struct Removed {
     pub(crate) dry_run: bool,
     pub(crate) deleted: Vec<Deleted>,
+    pub(crate) artifacts: Vec<String>,
+    pub(crate) stays: Vec<Stays>,
+    pub(crate) in_the_way: Vec<String>,
+    pub(crate) restorable_until: Option<String>,
+    pub(crate) freeable: Option<Freeable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stays {
+    pub(crate) name: String,
+    pub(crate) by: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Freeable {
+    pub(crate) bytes: u64,
+    pub(crate) shared: u64,
+    pub(crate) exact: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Restored {
+    pub(crate) restored: Vec<String>,
+    pub(crate) made_endless: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Restorable {
+    pub(crate) restorable: Vec<Version>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Explained {
+    pub(crate) artifacts: Vec<Retention>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Retention {
+    pub(crate) name: String,
+    pub(crate) retention: Option<Value>,
+    pub(crate) dry_run: bool,
+    pub(crate) versions: Vec<Decision>,
+    pub(crate) restorable_until: String,
+    pub(crate) freeable: Option<Freeable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Decision {
+    pub(crate) version: String,
+    pub(crate) index: u64,
+    pub(crate) keep: bool,
+    pub(crate) reasons: Vec<Reason>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reason {
+    pub(crate) rule: String,
+    pub(crate) text: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -543,6 +621,7 @@ pub(crate) struct Hit {
     pub(crate) index: u64,
     #[serde(rename = "type")]
     pub(crate) artifact_type: String,
+    pub(crate) state: String,
     pub(crate) aliases: Vec<String>,
 }
 
@@ -559,6 +638,7 @@ pub(crate) struct Project {
     pub(crate) name: String,
     pub(crate) created_at: String,
     pub(crate) collections: u64,
+    pub(crate) ttl: Value,
 }
 
 #[derive(Debug, Deserialize)]

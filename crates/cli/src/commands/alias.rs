@@ -22,6 +22,12 @@ pub(crate) struct Set {
     /// Only if the alias names this version now, or nothing with `none`
     #[arg(long, value_name = "vN|none")]
     expect: Option<Expect>,
+    /// Protect the alias: nobody moves or drops it until its protection ends, and no put
+    #[arg(long)]
+    protect: bool,
+    /// End the alias's protection first
+    #[arg(long, conflicts_with = "protect")]
+    unprotect: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,7 +60,15 @@ impl FromStr for Expect {
 pub(crate) async fn set(app: &App, args: Set) -> Result<Moved, Failure> {
     let version = app.version(&args.reference).await?;
     let expected = args.expect.map_or(Expected::Any, |expect| expect.0);
-    version.set_alias(args.alias.as_str(), expected).await?;
+    let (project, alias) = (version.project(), args.alias.as_str());
+    let collection = version.collection().as_str();
+    if args.unprotect {
+        project.protect_alias(collection, alias, false).await?;
+    }
+    version.set_alias(alias, expected).await?;
+    if args.protect {
+        project.protect_alias(collection, alias, true).await?;
+    }
     let name = app.name_of(&version.doc().as_ref());
     Ok(Moved {
         alias: args.alias.to_string(),

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-use heirloom_api::{LineageNode, VersionRef};
+use heirloom_api::{LineageNode, StateDoc, VersionRef};
 use heirloom_core::{Alias, ArtifactRef, ErrorCode, VersionId};
 use serde::Serialize;
 
+use super::ls::state_note;
 use crate::app::App;
 use crate::exit::Failure;
 use crate::printer::{Answer, Printer};
@@ -32,7 +33,7 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Impact, Failure> {
     let mut hit: BTreeMap<VersionId, Hit> = BTreeMap::new();
     let mut from = Vec::new();
     let starts = match (&args.reference, &args.file) {
-        (Some(reference), _) => vec![app.version(reference).await?],
+        (Some(reference), _) => vec![app.version_or_tombstone(reference).await?],
         (None, Some(file)) => {
             let answer = app.client()?.whence(file).await?;
             if answer.found.is_empty() {
@@ -54,11 +55,13 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Impact, Failure> {
         if args.file.is_some()
             && args.alias.as_ref().is_none_or(|alias| doc.aliases.contains(alias))
         {
-            hit.insert(doc.id, Hit::new(app, &own, doc.artifact_type.as_str(), &doc.aliases));
+            let artifact_type = doc.artifact_type.as_str();
+            hit.insert(doc.id, Hit::new(app, &own, artifact_type, doc.state, &doc.aliases));
         }
         for node in start.impact(alias).await? {
-            if let LineageNode::Version { version, artifact_type, aliases, .. } = node {
-                hit.insert(version.id, Hit::new(app, &version, artifact_type.as_str(), &aliases));
+            if let LineageNode::Version { version, artifact_type, aliases, state, .. } = node {
+                let artifact_type = artifact_type.as_str();
+                hit.insert(version.id, Hit::new(app, &version, artifact_type, state, &aliases));
             }
         }
     }
@@ -87,13 +90,20 @@ struct Hit {
     index: u64,
     #[serde(rename = "type")]
     artifact_type: String,
+    state: StateDoc,
     aliases: Vec<String>,
     #[serde(skip)]
     shown: String,
 }
 
 impl Hit {
-    fn new(app: &App, version: &VersionRef, artifact_type: &str, aliases: &[Alias]) -> Self {
+    fn new(
+        app: &App,
+        version: &VersionRef,
+        artifact_type: &str,
+        state: StateDoc,
+        aliases: &[Alias],
+    ) -> Self {
         Self {
             entity: version.entity.to_string(),
             project: version.project.to_string(),
@@ -101,6 +111,7 @@ impl Hit {
             version: version.index.to_string(),
             index: version.index.get(),
             artifact_type: artifact_type.to_owned(),
+            state,
             aliases: aliases.iter().map(ToString::to_string).collect(),
             shown: app.name_of(version),
         }
@@ -112,7 +123,7 @@ impl Answer for Impact {
         let mut table = Table::new(["VERSION", "TYPE", "ALIASES"]);
         for hit in &self.versions {
             table.row([
-                text::escaped(&hit.shown),
+                format!("{}{}", text::escaped(&hit.shown), state_note(hit.state)),
                 text::escaped(&hit.artifact_type),
                 text::list(&hit.aliases),
             ]);

@@ -3,7 +3,9 @@
 use heirloom_api::{LineageDoc, LineageNode, StateDoc};
 use heirloom_core::{ArtifactRef, ErrorCode, RunState};
 use heirloom_lineage::export::{self, OpenLineageOptions};
-use heirloom_lineage::{Direction, Edge, Graph, NodeInfo, NodeKey, NodeState, Options, RunOutcome};
+use heirloom_lineage::{
+    Deletion, Direction, Edge, Graph, NodeInfo, NodeKey, NodeState, Options, RunOutcome,
+};
 
 use crate::app::App;
 use crate::exit::Failure;
@@ -48,7 +50,7 @@ enum Format {
 }
 
 pub(crate) async fn run(app: &App, args: Args) -> Result<(), Failure> {
-    let version = app.version(&args.reference).await?;
+    let version = app.version_or_tombstone(&args.reference).await?;
     let mut request = version.lineage();
     if args.up {
         request = request.up();
@@ -137,7 +139,15 @@ fn describe(app: &App, node: &LineageNode, qualified: bool) -> (NodeKey, NodeInf
             });
             (NodeKey::Run(run.id.get()), info)
         }
-        LineageNode::Version { version, artifact_type, aliases, state, created_at, .. } => {
+        LineageNode::Version {
+            version,
+            artifact_type,
+            aliases,
+            state,
+            deleted,
+            created_at,
+            ..
+        } => {
             let name = match qualified {
                 true => app.name_of(version),
                 false => format!("{}:{}", version.name, version.index),
@@ -147,6 +157,9 @@ fn describe(app: &App, node: &LineageNode, qualified: bool) -> (NodeKey, NodeInf
             info.entity = Some(version.entity.to_string());
             info.project = Some(version.project.to_string());
             info.created_at = Some(created_at.micros());
+            info.deletion = deleted
+                .as_ref()
+                .map(|deleted| Deletion { at: deleted.at.micros(), by: deleted.by.clone() });
             info.state = match state {
                 StateDoc::Committed => NodeState::Live,
                 StateDoc::Deleted | StateDoc::Purged => NodeState::Deleted,

@@ -26,6 +26,8 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<(), Failure> {
     let project = app.project_of(&args.name)?;
     let only = match args.name.selector() {
         Selector::Unspecified => None,
+        // A version that is gone has a history, too.
+        Selector::Index(index) => Some(index.to_string()),
         _ => Some(app.version(&args.name).await?.index().to_string()),
     };
     let mut left = args.limit.unwrap_or(usize::MAX);
@@ -84,11 +86,27 @@ fn sentence(event: &EventDoc) -> String {
     let mut text = if version.is_empty() { word } else { format!("{word} {version}") };
     let Value::Object(detail) = &event.detail else { return text };
     let get = |name: &str| detail.get(name).and_then(Value::as_str).map(text::escaped);
+    let number = |name: &str| {
+        let index = detail.get(name).and_then(Value::as_u64);
+        index.map(|index| format!("v{index}")).or_else(|| get(name))
+    };
     let mut told = vec!["auto", "record"];
+    if event.event == "deleted" {
+        if let Some(reason) = get("reason") {
+            text.push_str(&format!(" ({reason})"));
+        }
+        let until = get("purge_after").and_then(|until| until.parse().ok());
+        if let Some(until) = until {
+            text.push_str(&format!(", restorable until {}", text::time(until)));
+        }
+        told.extend(["reason", "purge_after"]);
+    }
     if let Some(alias) = get("alias") {
-        let from = get("from").map(|from| format!(" from {from}")).unwrap_or_default();
-        let to =
-            get("to").filter(|to| to != version).map(|to| format!(" to {to}")).unwrap_or_default();
+        let from = number("from").map(|from| format!(" from {from}")).unwrap_or_default();
+        let to = number("to")
+            .filter(|to| to != version)
+            .map(|to| format!(" to {to}"))
+            .unwrap_or_default();
         text.push_str(&format!(": `{alias}`{from}{to}"));
         told.extend(["alias", "from", "to"]);
     }

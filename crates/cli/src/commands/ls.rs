@@ -35,14 +35,15 @@ pub(crate) struct Args {
     /// At most this many
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Also deleted versions
-    #[arg(long, requires = "name")]
+    /// Also deleted versions; without a name, what can be restored and until when
+    #[arg(long)]
     deleted: bool,
 }
 
 pub(crate) async fn run(app: &App, args: Args) -> Result<(), Failure> {
     match &args.name {
         Some(name) => Ok(app.printer.answer(&versions(app, &args, name).await?)?),
+        None if args.deleted => Ok(app.printer.answer(&restorable(app, &args).await?)?),
         None => Ok(app.printer.answer(&collections(app, &args).await?)?),
     }
 }
@@ -67,6 +68,18 @@ async fn versions(app: &App, args: &Args, name: &ArtifactRef) -> Result<Versions
         None => (collection.to_owned(), None),
     };
     Ok(Versions { name, artifact_type, versions: judge(args, versions, |doc| Some(doc))? })
+}
+
+async fn restorable(app: &App, args: &Args) -> Result<Restorable, Failure> {
+    let mut versions = app.project()?.restorable().await?;
+    if let Some(wanted) = &args.artifact_type {
+        versions.retain(|version| version.artifact_type.as_str() == wanted);
+    }
+    let restorable = judge(args, versions, |doc| Some(doc))?;
+    if restorable.is_empty() {
+        app.printer.note("nothing can be restored");
+    }
+    Ok(Restorable { restorable })
 }
 
 async fn collections(app: &App, args: &Args) -> Result<Collections, Failure> {
@@ -136,7 +149,7 @@ fn judge<T>(
 }
 
 /// A field that no version has would silently fit nothing.
-fn unknown_field(field: &str, shape: &Value) -> Failure {
+pub(super) fn unknown_field(field: &str, shape: &Value) -> Failure {
     let known: Vec<&str> =
         shape.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
     Failure::usage_hint(
@@ -159,24 +172,78 @@ struct Versions {
 
 impl Answer for Versions {
     fn text(&self, printer: &Printer) -> io::Result<()> {
-        let mut table =
-            Table::new(["VERSION", "ALIASES", "TAGS", "FILES", "SIZE", "CREATED", "RUN", "DIGEST"])
-                .right(&[3, 4]);
+        let mut table = Table::new([
+            "VERSION", "ALIASES", "TAGS", "FILES", "SIZE", "CREATED", "RUN", "DIGEST", "EXPIRES",
+        ])
+        .right(&[3, 4]);
         for version in &self.versions {
-            let state = match version.state {
-                StateDoc::Committed => "",
-                StateDoc::Deleted => " (deleted)",
-                StateDoc::Purged => " (purged)",
-            };
             table.row([
-                format!("{}{state}", version.version),
-                text::list(&version.aliases),
+                format!("{}{}", version.version, state_note(version.state)),
+                aliases(version),
                 text::list(&version.tags),
                 text::number(version.files),
                 text::bytes(version.size),
                 text::time(version.created_at),
                 version.run.as_ref().map(|run| run.name.to_string()).unwrap_or_default(),
                 text::short(&version.digest),
+                ending(version),
+            ]);
+        }
+        table.print(printer)
+    }
+}
+
+/// What follows the name of a version that cannot be read.
+pub(super) fn state_note(state: StateDoc) -> &'static str {
+    match state {
+        StateDoc::Committed => "",
+        StateDoc::Deleted => " (deleted)",
+        StateDoc::Purged => " (purged)",
+    }
+}
+
+/// Aliases with a word for those that are protected.
+pub(super) fn aliases(version: &VersionDoc) -> String {
+    let named = version.aliases.iter().map(|alias| {
+        let protected = if version.protected.contains(alias) { " (protected)" } else { "" };
+        format!("{}{protected}", text::escaped(alias.as_str()))
+    });
+    named.collect::<Vec<_>>().join(", ")
+}
+
+/// When a version's lifetime ends, or until when it can be restored.
+pub(super) fn ending(version: &VersionDoc) -> String {
+    if let Some(until) = version.restorable_until {
+        return format!("restorable until {}", text::time(until));
+    }
+    let Some(end) = version.expires_at.filter(|_| version.state == StateDoc::Committed) else {
+        return String::new();
+    };
+    match (end <= text::now(), version.kept_by.is_empty()) {
+        (false, _) => text::time(end),
+        (true, false) => format!("expired, kept by {}", text::list(&version.kept_by)),
+        (true, true) => format!("expired {}", text::time(end)),
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Restorable {
+    restorable: Vec<VersionDoc>,
+}
+
+impl Answer for Restorable {
+    fn text(&self, printer: &Printer) -> io::Result<()> {
+        let mut table =
+            Table::new(["VERSION", "TYPE", "FILES", "SIZE", "DELETED", "RESTORABLE UNTIL"])
+                .right(&[2, 3]);
+        for version in &self.restorable {
+            table.row([
+                text::escaped(&format!("{}:{}", version.name, version.version)),
+                text::escaped(version.artifact_type.as_str()),
+                text::number(version.files),
+                text::bytes(version.size),
+                version.deleted_at.map(text::time).unwrap_or_default(),
+                version.restorable_until.map(text::time).unwrap_or_default(),
             ]);
         }
         table.print(printer)

@@ -16,6 +16,7 @@ pub(crate) mod du;
 pub(crate) mod edit;
 pub(crate) mod files;
 pub(crate) mod finish;
+pub(crate) mod gc;
 pub(crate) mod get;
 pub(crate) mod impact;
 pub(crate) mod init;
@@ -30,7 +31,9 @@ pub(crate) mod pull;
 pub(crate) mod push;
 pub(crate) mod put;
 pub(crate) mod rename;
+pub(crate) mod repair;
 pub(crate) mod restore;
+pub(crate) mod retention;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod show;
@@ -81,14 +84,32 @@ async fn dispatch(app: &App, command: Command) -> Result<(), Failure> {
         Command::Lineage(args) => lineage::run(app, args).await,
         Command::Impact(args) => say!(app, impact::run(app, args)),
         Command::Run(verb) => run::run(app, verb).await,
+        Command::Retention(retention::Retention::Set(args)) => {
+            say!(app, retention::set(app, args))
+        }
+        Command::Retention(retention::Retention::Show(args)) => {
+            say!(app, retention::show(app, args))
+        }
+        Command::Retention(retention::Retention::Apply(args)) => {
+            say!(app, retention::apply(app, args))
+        }
         Command::Project(project::Project::Ls) => say!(app, project::ls(app)),
+        Command::Project(project::Project::Update(args)) => {
+            say!(app, project::update(app, args))
+        }
         Command::Verify(args) => verify::repository(app, args).await,
+        Command::Repair(args) => repair::run(app, args).await,
         Command::Push(args) => say!(app, push::run(app, args)),
         Command::Pull(args) => say!(app, pull::run(app, args)),
         Command::Admin(admin::Admin::Backup(args)) => say!(app, admin::backup(app, args)),
         Command::Admin(admin::Admin::Restore(args)) => admin::restore(app, args).await,
         Command::Upgrade(args) => say!(app, upgrade::run(app, args)),
         Command::Du(args) => say!(app, du::run(app, args)),
+        Command::Gc(args) => {
+            let answer = gc::run(app, args).await?;
+            app.printer.answer(&answer)?;
+            answer.outcome()
+        }
         Command::Manifest(manifest::Manifest::Dump(args)) => manifest::dump(app, args).await,
         Command::Cache(cache::Cache::Info) => say!(app, cache::info(app)),
         Command::Cache(cache::Cache::Clean) => say!(app, cache::clean(app)),

@@ -1,11 +1,12 @@
-//! `project ls`.
+//! `project ls` and `project update`.
 
 use std::io;
 
-use heirloom_api::ProjectDoc;
-use heirloom_core::EntityName;
+use heirloom_api::{ProjectDoc, UpdateProject};
+use heirloom_core::{EntityName, Ttl};
 use serde::Serialize;
 
+use super::show;
 use crate::app::App;
 use crate::exit::Failure;
 use crate::printer::{Answer, Printer};
@@ -16,6 +17,39 @@ use crate::text;
 pub(crate) enum Project {
     /// List projects
     Ls,
+    /// Set the default lifetime of the versions in the project
+    Update(Update),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Update {
+    /// How long versions live unless they or their artifact say otherwise: `30d`, `never`
+    #[arg(long, value_name = "SPAN", required = true)]
+    ttl: Option<Ttl>,
+}
+
+pub(crate) async fn update(app: &App, args: Update) -> Result<Updated, Failure> {
+    let project = app.project()?.update(UpdateProject { ttl: args.ttl }).await?;
+    Ok(Updated { project })
+}
+
+/// A project as it is now.
+#[derive(Debug, Serialize)]
+pub(crate) struct Updated {
+    project: ProjectDoc,
+}
+
+impl Answer for Updated {
+    fn text(&self, printer: &Printer) -> io::Result<()> {
+        let name = text::escaped(self.project.name.as_str());
+        printer.note(match show::ttl(self.project.ttl).as_str() {
+            "" | "for ever" => {
+                format!("versions in {name} live for ever unless something says otherwise")
+            }
+            ttl => format!("versions in {name} live {ttl} unless something says otherwise"),
+        });
+        Ok(())
+    }
 }
 
 pub(crate) async fn ls(app: &App) -> Result<Projects, Failure> {

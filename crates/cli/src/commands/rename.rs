@@ -43,6 +43,10 @@ pub(crate) struct Renamed {
 
 impl Answer for Renamed {
     fn text(&self, printer: &Printer) -> io::Result<()> {
+        if self.from == self.collection.name.as_str() {
+            printer.note(format!("`{}` has that name already", self.from));
+            return Ok(());
+        }
         printer.note(format!(
             "`{}` is `{}` now; the old name leads to it",
             self.from, self.collection.name

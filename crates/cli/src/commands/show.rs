@@ -2,10 +2,11 @@
 
 use std::io;
 
-use heirloom_api::{Origin, RunDoc, VersionDoc};
+use heirloom_api::{Origin, RunDoc, StateDoc, VersionDoc};
 use heirloom_core::{ArtifactRef, Provenance, Ttl};
 use serde::Serialize;
 
+use super::ls::{aliases, ending, state_note};
 use crate::app::App;
 use crate::exit::Failure;
 use crate::printer::{Answer, Printer};
@@ -19,7 +20,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(app: &App, args: Args) -> Result<Shown, Failure> {
-    let version = app.version(&args.reference).await?;
+    let version = app.version_or_tombstone(&args.reference).await?;
     let names = |runs: Vec<RunDoc>| runs.iter().map(|run| app.run_name(&run.run)).collect();
     let origin = version.origin().await?;
     Ok(Shown {
@@ -51,7 +52,10 @@ impl Answer for Shown {
         let mut lines = Lines::new(printer);
         lines.say("version", &self.title)?;
         lines.say("type", version.artifact_type.as_str())?;
-        lines.say("aliases", &text::list(&version.aliases))?;
+        if version.state != StateDoc::Committed {
+            lines.say("state", state_note(version.state).trim_matches([' ', '(', ')']))?;
+        }
+        lines.say("aliases", &aliases(version))?;
         lines.say("tags", &text::list(&version.tags))?;
         lines.say("digest", &version.digest.to_string())?;
         lines.say("files", &text::number(version.files))?;
@@ -71,6 +75,7 @@ impl Answer for Shown {
         lines.say("used by", &text::list(&self.used_by))?;
         lines.provenance(&version.provenance)?;
         lines.say("lifetime", &ttl(version.ttl))?;
+        lines.say("expires", &ending(version))?;
         if let Some(description) = &version.description {
             lines.say("description", description)?;
         }

@@ -6,7 +6,8 @@ macro_rules! version_fields {
     () => {
         "`id`, `entity`, `project`, `name`, `type`, `index`, `version` (`\"v3\"`), `aliases`, `tags`, `digest`, \
          `root`, `state` (`committed`, `deleted`, `purged`), `files`, `size`, `description`, `metadata`, `ttl`, \
-         `created_at`, `actor`, `run`, `provenance`, `source`"
+         `created_at`, `actor`, `run`, `provenance`, `source`, `protected` (those of its aliases that are), `expires_at`, \
+         `kept_by` (what would keep it beyond that), `deleted_at`, `restorable_until`"
     };
 }
 
@@ -14,10 +15,14 @@ const VERSIONS: &str = concat!(
     "with a name `name`, `type` and `versions`, each with ",
     version_fields!(),
     "; without a name `collections`, each with `entity`, `project`, `name`, `type`, `kind` (`sequence` or `portfolio`), \
-     `description`, `ttl`, `created_at` and `latest` (a version)"
+     `description`, `ttl`, `created_at`, `retention` and `latest` (a version); without a name but with `--deleted` \
+     `restorable` (versions)"
 );
 
-const SHOW: &str = concat!(version_fields!(), ", `logged_by` and `used_by` (names of runs), `origin` (`from`, `repository`) of a version that was brought");
+const SHOW: &str = concat!(
+    version_fields!(),
+    ", `logged_by` and `used_by` (names of runs), `origin` (`from`, `repository`) of a version that was brought"
+);
 
 macro_rules! run_fields {
     () => {
@@ -202,6 +207,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[
             "heirloom artifact alias churn:v8 prod",
             "heirloom artifact alias churn:v8 prod --expect v7",
+            "heirloom artifact alias churn:v8 prod --protect",
         ],
         output: "nothing; a note on standard error",
         json: "`name`, `alias`, `version`",
@@ -271,18 +277,29 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[
             "heirloom rm animals:v0 --dry-run",
             "heirloom rm animals:v0 animals:v1 --delete-aliases",
+            "heirloom rm animals --older-than 30d --keep-last 5",
+            "heirloom rm churn --where 'metadata.val_acc<0.5' --dry-run",
             "heirloom rm animals --all-versions",
         ],
-        output: "a line per version deleted, or with `--dry-run` per version that would be",
-        json: "`dry_run`, `deleted` (`name`, `link`, `held_by`, `files`, `size`)",
-        exits: "1 when aliases or links hold a version (all are named, nothing is deleted), 2 when a reference names no version",
+        output: "a line per version deleted, or with `--dry-run` per version that would be; what stays, what that frees and \
+                 when goes to standard error",
+        json: "`dry_run`, `deleted` (`name`, `link`, `held_by` (aliases dropped with it), `files`, `size`), `artifacts` (deleted \
+               as a whole), `stays` (what conditions meant but something holds: `name`, `by`), `in_the_way` (with `--dry-run`: \
+               why it would be refused), `restorable_until`, `freeable` (`bytes`, `shared` with other versions, `exact`: if not, \
+               at most so many; null when they could not be counted)",
+        exits: "1 when aliases, protection or links hold a version that is named (all are told, nothing is deleted), 2 when a \
+                reference names no version, 4 when what `--where` chose kept changing",
     },
     Entry {
         verb: "artifact restore",
-        examples: &["heirloom artifact restore animals:v0"],
+        examples: &[
+            "heirloom artifact restore animals:v0",
+            "heirloom artifact restore animals --all-versions",
+        ],
         output: "the name of each version that can be read again",
-        json: "`restored` (names)",
-        exits: "1 when there is no such version, 2 when no number is given, 4 when it is not deleted",
+        json: "`restored` (names), `made_endless` (those of them whose lifetime had ended)",
+        exits: "1 when there is no such version, 2 when no number is given, 4 when it is not deleted or another artifact has the \
+                name",
     },
     Entry {
         verb: "whence",
@@ -307,7 +324,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         verb: "impact",
         examples: &["heirloom impact animals:v0 --alias prod", "heirloom impact --file bad.csv"],
         output: "a table of versions",
-        json: "`from` (where it started), `versions` (`entity`, `project`, `name`, `version`, `index`, `type`, `aliases`)",
+        json: "`from` (where it started), `versions` (`entity`, `project`, `name`, `version`, `index`, `type`, `state`, `aliases`)",
         exits: "",
     },
     Entry {
@@ -353,18 +370,70 @@ pub(super) const ENTRIES: &[Entry] = &[
                 not be executed",
     },
     Entry {
+        verb: "retention set",
+        examples: &[
+            "heirloom retention set churn --keep-last 5 --younger-than 30d --aliased --tagged --used",
+            "heirloom retention set churn --none",
+        ],
+        output: "nothing; a note on standard error",
+        json: "as `retention apply --dry-run`",
+        exits: "",
+    },
+    Entry {
+        verb: "retention show",
+        examples: &["heirloom retention show churn"],
+        output: "as `retention apply --dry-run`",
+        json: "as `retention apply --dry-run`",
+        exits: "",
+    },
+    Entry {
+        verb: "retention apply",
+        examples: &["heirloom retention apply churn --dry-run", "heirloom retention apply --all"],
+        output: "a table: each version, whether it stays, and why",
+        json: "`artifacts`: `name`, `retention` (the rules, or null), `dry_run`, `versions` (`version`, `index`, `keep`, \
+               `reasons`: each `rule`, `text`), `restorable_until`, `freeable` as in `artifact rm`",
+        exits: "",
+    },
+    Entry {
         verb: "project ls",
         examples: &["heirloom project ls"],
         output: "a table",
-        json: "`projects`: `entity`, `name`, `created_at`, `collections`",
+        json: "`projects`: `entity`, `name`, `created_at`, `collections`, `ttl`",
+        exits: "",
+    },
+    Entry {
+        verb: "project update",
+        examples: &["heirloom project update --ttl 90d --project scratch"],
+        output: "nothing; a note on standard error",
+        json: "`project`, as in `project ls`",
         exits: "",
     },
     Entry {
         verb: "verify",
-        examples: &["heirloom verify"],
-        output: "a line per damage, with the versions it hurts; or one line that all is whole",
-        json: "`ok`, `versions`, `blobs`, `bytes`, `damages` (`object`, `blob`, `what`, `versions`)",
-        exits: "3 when something is damaged",
+        examples: &["heirloom verify", "heirloom verify --sample 5%", "heirloom --json verify > report.json"],
+        output: "a line for each damaged, missing or foreign object and row of the catalog, with the versions it hurts (those \
+                 that were deleted and can be restored too); else that all is whole. A healthy repository is whole while it is \
+                 in use. A sample's seed and objects that `heirloom gc` will remove are told on standard error",
+        json: "`ok`, `versions`, `blobs`, `bytes`, `damages` (`object`, `blob`, `what`, `versions`), `leftovers` and \
+               `leftover_bytes` (objects that belong to nothing), `sample` (`per_million`, `seed`)",
+        exits: "3 when anything is damaged",
+    },
+    Entry {
+        verb: "repair",
+        examples: &[
+            "heirloom repair --from images --from /mnt/backup/heirloom",
+            "heirloom repair --report report.json --from model.h5",
+            "heirloom repair --rebuild-catalog",
+            "heirloom repair --rebuild-catalog --choose animals:v3=blake3:9c2…",
+        ],
+        output: "a line for each thing repaired and where its bytes came from, then what is still damaged and the versions that \
+                 hurts. With `--rebuild-catalog` what was brought back, what is lost, and where the old catalog is kept",
+        json: "`ok`, `found` (damages at first), `repaired` (`object`, `blob`, `from`), `left` (as the `damages` of `verify`); with \
+               `--rebuild-catalog` `ok`, `projects`, `collections`, `versions`, `tombstones`, `aliases`, `runs`, `edges`, `events`, \
+               `pieces`, `ambiguous` (`version`, `candidates`: `record`, `digest`, `created_at`, `actor`, `size`), `lost`, \
+               `damages`, `kept`, `new_identity`, `notes`",
+        exits: "3 when anything is still damaged or lost, 4 when a number is claimed by several version records: nothing has changed \
+                then",
     },
     Entry {
         verb: "push",
@@ -418,6 +487,16 @@ pub(super) const ENTRIES: &[Entry] = &[
                  *shared* what something else holds too",
         json: "`rows` (`name`, `versions`, `logical`, `unique`, `shared`), `logical`, `distinct`, `stored`, `objects`",
         exits: "",
+    },
+    Entry {
+        verb: "gc",
+        examples: &["heirloom gc --dry-run", "heirloom gc", "heirloom gc --grace 0"],
+        output: "what was removed and rewritten, what stays and for whom, and a line for the whole. It may run at any time, \
+                 beside writers, readers and other runs of itself, and be stopped at any time",
+        json: "`dry_run`, `expired`, `purged`, `purged_versions`, `drafts_ended`, `freed`; `removed`, `rewritten`, `written`, \
+               `orphans`, `leftovers` (each `count`, `bytes`); `kept` (`objects`, `bytes`, `versions`, `restorable`, \
+               `restorable_until`, `drafts`, `live_drafts`, `parts`, `beside`); `damages` as `verify`",
+        exits: "3 when damage was met: it and what depends on it stays as it is",
     },
     Entry {
         verb: "manifest dump",

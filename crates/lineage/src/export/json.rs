@@ -22,6 +22,7 @@ pub fn json(answer: &Subgraph, infos: &Infos) -> String {
 pub fn node_link<'a>(answer: &'a Subgraph, infos: &'a Infos) -> NodeLink<'a> {
     let nodes = answer.nodes().iter().map(|node| {
         let info = infos.get(node.key);
+        let deletion = info.and_then(|info| info.deletion.as_ref());
         JsonNode {
             id: node.key,
             kind: if node.key.is_run() { "run" } else { "version" },
@@ -29,6 +30,8 @@ pub fn node_link<'a>(answer: &'a Subgraph, infos: &'a Infos) -> NodeLink<'a> {
             type_name: info.and_then(|info| info.type_name.as_deref()),
             aliases: info.map_or(&[], |info| &info.aliases),
             state: info.map(|info| info.state),
+            deleted_at: deletion.map(|deletion| rfc3339(deletion.at)),
+            deleted_by: deletion.map(|deletion| deletion.by.as_str()),
             entity: info.and_then(|info| info.entity.as_deref()),
             project: info.and_then(|info| info.project.as_deref()),
             created_at: info.and_then(|info| info.created_at).map(rfc3339),
@@ -112,6 +115,12 @@ pub struct JsonNode<'a> {
     /// `live` or `deleted`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<NodeState>,
+    /// When it was deleted, as RFC 3339 text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<String>,
+    /// Who deleted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_by: Option<&'a str>,
     /// The owner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entity: Option<&'a str>,

@@ -14,7 +14,7 @@ pub(crate) fn raw_name(key: NodeKey, info: Option<&NodeInfo>) -> String {
 /// aliases.
 pub(crate) struct Label {
     pub(crate) name: String,
-    /// `dataset`, `dataset, deleted`, `deleted` or nothing.
+    /// `dataset`, `dataset, deleted`, `deleted by ann` or nothing.
     pub(crate) kind: String,
     /// Comma-separated.
     pub(crate) aliases: String,
@@ -29,6 +29,9 @@ impl Label {
             info.and_then(|info| info.type_name.as_deref()).map(visible).unwrap_or_default();
         if deleted {
             kind.push_str(if kind.is_empty() { "deleted" } else { ", deleted" });
+            if let Some(deletion) = info.and_then(|info| info.deletion.as_ref()) {
+                kind.push_str(&format!(" by {}", visible(&deletion.by)));
+            }
         }
         let aliases: Vec<String> = info.map_or_else(Vec::new, |info| {
             info.aliases.iter().map(|alias| visible(alias)).collect()

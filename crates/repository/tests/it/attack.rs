@@ -210,7 +210,7 @@ async fn what_is_deleted_cannot_be_copied() {
         let p = project("default");
         let v0 = log(&backend, &p, "m", &[("w", b"0")], None).await;
         log(&backend, &p, "m", &[("w", b"1")], None).await;
-        let delete = Delete { versions: vec![reference("m:v0")], delete_aliases: false };
+        let delete = Delete::versions(vec![reference("m:v0")]);
         backend.delete(p.clone(), delete).await.unwrap();
         let problem = backend.copy(v0.version.id, p.clone(), name("c"), None).await.unwrap_err();
         assert_eq!(problem.code, ErrorCode::NotFound);
@@ -385,7 +385,7 @@ async fn usage_counts_what_is_there() {
         log(&backend, &project("one"), "x", files, None).await;
         log(&backend, &project("two"), "x", &[("a", b"1234")], None).await;
         log(&backend, &project("two"), "x", &[("a", b"789")], None).await;
-        let delete = Delete { versions: vec![reference("x:v1")], delete_aliases: false };
+        let delete = Delete::versions(vec![reference("x:v1")]);
         backend.delete(project("two"), delete).await.unwrap();
         let usage = backend.usage(UsageBy::Project, None).await.unwrap();
         let rows: Vec<_> = usage
@@ -424,7 +424,7 @@ async fn drafts_of_others_and_of_the_past_commit_nothing() {
         // The old key answers whatever became of draft and version.
         let newer = log(&backend, &p, "x", &[("a", b"2")], None).await;
         assert_eq!(newer.version.index, VersionIndex::new(1));
-        let delete = Delete { versions: vec![reference("x:v0")], delete_aliases: false };
+        let delete = Delete::versions(vec![reference("x:v0")]);
         backend.delete(p.clone(), delete).await.unwrap();
         let redrafted = Commit { draft: Some(begin(&backend, &p, "x").await), ..mine.clone() };
         assert_eq!(backend.commit(redrafted).await.unwrap().unwrap(), done);

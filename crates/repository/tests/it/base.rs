@@ -129,7 +129,7 @@ async fn a_draft_starts_from_its_own_collection_only() {
         let problem = backend.begin_draft(begin("best", y.id)).await.unwrap_err();
         assert!(problem.message.contains("portfolio"), "{problem}");
         log(&backend, &p, "y", &[("a", b"4")], None).await;
-        let delete = Delete { versions: vec![reference("y:v0")], delete_aliases: false };
+        let delete = Delete::versions(vec![reference("y:v0")]);
         backend.unlink(p.clone(), name("best"), y.index).await.unwrap();
         backend.delete(p.clone(), delete).await.unwrap();
         let problem = backend.begin_draft(begin("y", y.id)).await.unwrap_err();

@@ -2,7 +2,7 @@
 
 use heirloom_api::{
     Backend, BlobKind, Commit, Committed, Delete, Expected, LineageNode, LineageQuery,
-    ListVersions, ProjectRef, StartRun, Towards, UpdateCollection, UsageBy,
+    ListVersions, ProjectRef, Restore, StartRun, Towards, UpdateCollection, UsageBy,
 };
 use heirloom_core::{
     Alias, Caller, EntityName, ErrorCode, Grant, ProjectName, Provenance, Role, RunId, VersionIndex,
@@ -171,8 +171,10 @@ async fn names_move_and_versions_are_copied_linked_and_deleted() {
             backend.link(v0.version.id, registry.clone(), name("best"), vec![]).await.unwrap();
         assert_eq!(linked.source.unwrap().to_string(), "default/m:v0");
 
-        let delete =
-            |text: &str, delete_aliases| Delete { versions: vec![reference(text)], delete_aliases };
+        let delete = |text: &str, delete_aliases| Delete {
+            delete_aliases,
+            ..Delete::versions(vec![reference(text)])
+        };
         let held = backend.delete(p.clone(), delete("m:v0", false)).await.unwrap_err();
         assert_eq!((held.code, held.items.len()), (ErrorCode::InUse, 2), "{:?}", held.items);
         backend.unlink(registry, name("best"), VersionIndex::ZERO).await.unwrap();
@@ -180,17 +182,16 @@ async fn names_move_and_versions_are_copied_linked_and_deleted() {
         let gone = backend.resolve(p.clone(), reference("m:v0")).await.unwrap_err();
         assert_eq!(gone.code, ErrorCode::NotFound);
         assert!(backend.delete(p.clone(), delete("m", true)).await.is_err());
-        let restored = backend.restore(p.clone(), reference("m:v0")).await.unwrap();
-        assert_eq!(restored.index, VersionIndex::ZERO);
-        let twice = backend.restore(p.clone(), reference("m:v0")).await.unwrap_err();
+        let restore = |text: &str| Restore { key: None, versions: vec![reference(text)] };
+        let restored = backend.restore(p.clone(), restore("m:v0")).await.unwrap();
+        assert_eq!(restored[0].version.index, VersionIndex::ZERO);
+        let twice = backend.restore(p.clone(), restore("m:v0")).await.unwrap_err();
         assert_eq!(twice.code, ErrorCode::Conflict);
-        assert!(backend.restore(p.clone(), reference("m:prod")).await.is_err());
+        assert!(backend.restore(p.clone(), restore("m:prod")).await.is_err());
         let linked =
             backend.link(v0.version.id, project("registry"), name("best"), vec![]).await.unwrap();
-        let gone = Delete {
-            versions: vec![reference(&format!("registry/best:{}", linked.version))],
-            delete_aliases: false,
-        };
+        let link = reference(&format!("registry/best:{}", linked.version));
+        let gone = Delete::versions(vec![link]);
         backend.delete(p.clone(), gone).await.unwrap();
         assert_eq!(resolve(&backend, "m:v0").await.id, v0.version.id, "unlinked, not deleted");
 
