@@ -2,8 +2,10 @@
 
 mod backup;
 mod crash;
+mod damage;
 mod faults;
 mod files;
+mod frozen;
 mod kills;
 mod large;
 mod many;

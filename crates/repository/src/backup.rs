@@ -31,7 +31,7 @@ use crate::home::{
     replace_file,
 };
 use crate::problem::{Failure, chain};
-use crate::reserve;
+use crate::{durable, reserve};
 
 /// Copies of the catalog taken for one backup before it is given up.
 const MAX_ROUNDS: usize = 20;
@@ -130,8 +130,8 @@ fn run(
         let what = format!("{} is a backup itself; copy the directory", home.display());
         return Err(Problem::invalid(what).into());
     }
-    make_directory(target)?;
     apart(home, target)?;
+    make_directory(target)?;
     let before = read_info(target)?;
     match &before {
         Some(info) if info.repository != config.id => {
@@ -244,8 +244,8 @@ fn bring_back(
         .into());
     }
     let config = read_config(source)?;
-    make_directory(target)?;
     apart(source, target)?;
+    make_directory(target)?;
     if target.join(CONFIG).exists() {
         return Err(occupied(target, "has a repository already").into());
     }
@@ -521,14 +521,17 @@ fn read_all(
 }
 
 fn make_directory(path: &Path) -> Result<(), Problem> {
-    fs::create_dir_all(path).map_err(|error| io_problem("create", path, &error))
+    durable::make_directory(path).map_err(|error| io_problem("create", path, &error))
 }
 
-/// Whether a directory holds nothing but our lock.
+/// Whether a directory holds nothing but our lock, and what was left of a first
+/// step that was broken off.
 fn is_empty(path: &Path) -> Result<bool, Problem> {
     let failed = |error: std::io::Error| io_problem("list", path, &error);
     for entry in fs::read_dir(path).map_err(failed)? {
-        if entry.map_err(failed)?.file_name() != LOCK {
+        let name = entry.map_err(failed)?.file_name();
+        let ours = [LOCK, ".backup.json-new", ".restore.json-new"];
+        if !ours.iter().any(|ours| name == *ours) {
             return Ok(false);
         }
     }
@@ -537,8 +540,17 @@ fn is_empty(path: &Path) -> Result<bool, Problem> {
 
 /// Refuses two directories of which one lies in the other.
 fn apart(one: &Path, other: &Path) -> Result<(), Problem> {
-    let real =
-        |path: &Path| fs::canonicalize(path).map_err(|error| io_problem("look at", path, &error));
+    // What is not there yet lies where its parent is.
+    let real = |path: &Path| -> Result<PathBuf, Problem> {
+        let failed = |error: std::io::Error| io_problem("look at", path, &error);
+        let path = std::path::absolute(path).map_err(failed)?;
+        for above in path.ancestors() {
+            if let Ok(real) = fs::canonicalize(above) {
+                return Ok(real.join(path.strip_prefix(above).unwrap_or(Path::new(""))));
+            }
+        }
+        Ok(path)
+    };
     let (a, b) = (real(one)?, real(other)?);
     match a.starts_with(&b) || b.starts_with(&a) {
         false => Ok(()),

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use heirloom_api::Problem;
@@ -138,7 +138,13 @@ impl Home {
             ));
         }
         let is_backup = path.join(BACKUP).exists();
-        Ok(Self { path: path.to_owned(), config, is_backup, stuck: Arc::default(), owned: Arc::default() })
+        Ok(Self {
+            path: path.to_owned(),
+            config,
+            is_backup,
+            stuck: Arc::default(),
+            owned: Arc::default(),
+        })
     }
 
     /// The directory.
@@ -165,7 +171,10 @@ impl Home {
     /// as long as the process lives. Best effort: a draft without a mark is kept for
     /// a while.
     pub(crate) fn own(&self, draft: DraftId) {
-        if let Ok(owner) = Owner::take(&self.path, draft) {
+        // Whose draft it is in a backup, where none can begin, need not be known.
+        if !self.is_backup
+            && let Ok(owner) = Owner::take(&self.path, draft)
+        {
             self.owned.lock().unwrap_or_else(PoisonError::into_inner).insert(draft, owner);
         }
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::{Ran, Sandbox};
 
 /// Files below a directory.
-fn count(dir: &std::path::Path) -> usize {
+pub(super) fn count(dir: &std::path::Path) -> usize {
     let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
     entries
         .filter_map(Result::ok)

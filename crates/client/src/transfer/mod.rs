@@ -175,11 +175,13 @@ impl Version {
         let (project, number) = (project_of(&home), home.index.to_string());
         let mut before = None;
         loop {
-            let page = self
-                .client()
-                .backend()
-                .events(project.clone(), home.name.clone(), before, PAGE)
-                .await?;
+            let backend = self.client().backend();
+            let page = backend.events(project.clone(), home.name.clone(), before, PAGE).await;
+            let page = match page {
+                // A link shows a version of a project that one may not see.
+                Err(problem) if problem.code == ErrorCode::NotFound => return Ok(None),
+                other => other?,
+            };
             // The first event of a version is how it came to be.
             let began = page.iter().find(|event| {
                 event.version.as_ref() == Some(&number)

@@ -5,7 +5,10 @@
 mod attack;
 mod base;
 mod damage;
+mod deletion;
 mod gc;
+mod model;
+mod hostile;
 mod parts;
 mod rebuild;
 mod support;
