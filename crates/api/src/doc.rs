@@ -347,6 +347,9 @@ pub struct Found {
     pub path: heirloom_manifest::LogicalPath,
     /// The versions that its run used.
     pub upstream: Vec<VersionRef>,
+    /// Those of `upstream` that were deleted since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<VersionId>,
     /// The run's git commit, command and machine, or those recorded without a run.
     pub provenance: Provenance,
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use heirloom_api::{Found, Problem};
 use heirloom_catalog::{CatalogExt, EdgeKind, VersionRow, View};
-use heirloom_core::{Caller, Scope, Timestamp, VersionId};
+use heirloom_core::{Caller, ErrorCode, Scope, Timestamp, VersionId};
 use heirloom_manifest::{
     BlobId, Entry, Link, LogicalPath, Node, NodeId, NodeSource, empty_tree, visit_links,
 };
@@ -44,8 +44,28 @@ fn search(inner: &Inner, caller: &Caller, blob: BlobId, size: u64) -> Result<Vec
     if scopes.is_empty() {
         return Ok(Vec::new());
     }
+    let mut found = look(inner, caller, blob, &scopes, false)?;
+    // Tombstones that still have their content; a purge beside us may take it away
+    // under our eyes, which is no damage.
+    match look(inner, caller, blob, &scopes, true) {
+        Ok(deleted) => found.extend(deleted),
+        Err(failure) if failure.0.code == ErrorCode::Corrupt => {}
+        Err(failure) => return Err(failure),
+    }
+    found.truncate(MAX_FOUND);
+    Ok(found)
+}
+
+/// Places of the blob in readable versions, or in those that were deleted.
+fn look(
+    inner: &Inner,
+    caller: &Caller,
+    blob: BlobId,
+    scopes: &HashSet<Scope>,
+    deleted: bool,
+) -> Result<Vec<Found>, Failure> {
     let mut found = Vec::new();
-    for (scope, versions) in candidates(inner, caller, &scopes)? {
+    for (scope, versions) in candidates(inner, caller, scopes, deleted)? {
         let mut search = Search { blob, below: HashMap::new(), holders: HashSet::new() };
         search.read(inner, scope, versions.iter().map(|version| version.root))?;
         let mut nodes = Nodes::new(inner, scope);
@@ -67,11 +87,13 @@ struct Candidate {
     root: NodeId,
 }
 
-/// Readable versions by the scope that their trees are located in, oldest first.
+/// Readable or restorable versions by the scope that their trees are located in,
+/// oldest first.
 fn candidates(
     inner: &Inner,
     caller: &Caller,
     scopes: &HashSet<Scope>,
+    deleted: bool,
 ) -> Result<BTreeMap<Scope, Vec<Candidate>>, Failure> {
     let mut by_scope: BTreeMap<Scope, Vec<Candidate>> = BTreeMap::new();
     inner.catalog.view(|view| {
@@ -80,7 +102,7 @@ fn candidates(
             let page = view.all_versions(after, PAGE)?;
             let Some(last) = page.last() else { break };
             after = Some(last.id);
-            for version in page.iter().filter(|version| version.state.is_committed()) {
+            for version in page.iter().filter(|version| deleted != version.state.is_committed()) {
                 let Some((_, home, _)) = access::visible_version(view, caller, version.id)? else {
                     continue;
                 };
@@ -216,7 +238,7 @@ fn describe(
 ) -> Result<Found, Failure> {
     let (version, _, _) = access::version(view, caller, version)?;
     let mut provenance = version.provenance.clone();
-    let mut upstream = Vec::new();
+    let (mut upstream, mut gone) = (Vec::new(), Vec::new());
     if let Some(run_id) = version.run {
         // What a run was may be known to those who may see it.
         if let Some((run, _)) = access::visible_run(view, caller, run_id)? {
@@ -227,9 +249,18 @@ fn describe(
         used.sort();
         for id in used {
             if let Some((row, _, _)) = access::visible_version(view, caller, id)? {
+                if !row.state.is_committed() {
+                    gone.push(row.id);
+                }
                 upstream.push(docs::version_ref(view, &row)?);
             }
         }
     }
-    Ok(Found { version: docs::home_version(view, caller, &version)?, path, upstream, provenance })
+    Ok(Found {
+        version: docs::home_version(view, caller, &version)?,
+        path,
+        upstream,
+        gone,
+        provenance,
+    })
 }

@@ -281,3 +281,23 @@ fn names_of_what_is_not_there_are_told() {
     sandbox.fails(1, "rm a:stagign").says("alias");
     sandbox.ok("artifact rename a a").says("has that name already");
 }
+
+#[test]
+fn whence_tells_of_deleted_versions_and_sources() {
+    let sandbox = Sandbox::new();
+    sandbox.write("x", "1");
+    sandbox.shell("heirloom run exec -- heirloom put x -n raw -t data");
+    sandbox.shell(
+        "heirloom run exec -- sh -c 'heirloom use raw && echo 2 > y && heirloom put y -n clean -t data'",
+    );
+    sandbox.ok("rm raw:v0");
+    let ran = sandbox.ok("whence x");
+    assert!(ran.out.contains("raw:v0 (deleted)"), "{}", ran.out);
+    let ran = sandbox.ok("whence y");
+    assert!(ran.out.contains("raw:v0 (deleted)") && ran.out.contains("clean:v0"), "{}", ran.out);
+    // Readable versions come first.
+    sandbox.ok("put x -n other -t data");
+    let ran = sandbox.ok("whence x");
+    let at = |name| ran.out.find(name).unwrap();
+    assert!(at("other:v0") < at("raw:v0 (deleted)"), "{}", ran.out);
+}

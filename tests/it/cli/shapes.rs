@@ -591,6 +591,8 @@ pub(crate) struct Place {
     pub(crate) version: Version,
     pub(crate) path: String,
     pub(crate) upstream: Vec<VersionRef>,
+    #[serde(default)]
+    pub(crate) gone: Vec<String>,
     pub(crate) provenance: Provenance,
 }
 

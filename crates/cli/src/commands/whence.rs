@@ -7,6 +7,7 @@ use heirloom_api::{Found, VersionRef};
 use heirloom_core::ErrorCode;
 use serde::Serialize;
 
+use super::ls::state_note;
 use super::show::Lines;
 use crate::app::App;
 use crate::exit::Failure;
@@ -86,9 +87,20 @@ impl Place {
     fn new(app: &App, found: Found) -> Self {
         let name = |version: &VersionRef| app.name_of(version);
         Self {
-            version: name(&found.version.as_ref()),
+            version: format!(
+                "{}{}",
+                name(&found.version.as_ref()),
+                state_note(found.version.state)
+            ),
             run: found.version.run.as_ref().map(|run| app.run_name(run)).unwrap_or_default(),
-            upstream: found.upstream.iter().map(name).collect(),
+            upstream: found
+                .upstream
+                .iter()
+                .map(|version| {
+                    let note = if found.gone.contains(&version.id) { " (deleted)" } else { "" };
+                    format!("{}{note}", name(version))
+                })
+                .collect(),
             found,
         }
     }

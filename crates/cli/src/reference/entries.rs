@@ -305,7 +305,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         verb: "whence",
         examples: &["heirloom whence model.h5", "heirloom whence --long data/*.csv"],
         output: "a table: version, path in it, when it was logged, run, git commit, and what the run had used",
-        json: "`files`: `file`, `digest`, `size`, `found` (`version` as in `ls`, `path`, `upstream`, `provenance`)",
+        json: "`files`: `file`, `digest`, `size`, `found` (`version` as in `ls`, `path`, `upstream`, `gone` (ids of those of them that were deleted; may be absent), \
+               `provenance`)",
         exits: "1 when no version holds some file's content",
     },
     Entry {
@@ -410,7 +411,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     },
     Entry {
         verb: "verify",
-        examples: &["heirloom verify", "heirloom verify --sample 5%", "heirloom --json verify > report.json"],
+        examples: &[
+            "heirloom verify",
+            "heirloom verify --sample 5%",
+            "heirloom --json verify > report.json",
+        ],
         output: "a line for each damaged, missing or foreign object and row of the catalog, with the versions it hurts (those \
                  that were deleted and can be restored too); else that all is whole. A healthy repository is whole while it is \
                  in use. A sample's seed and objects that `heirloom gc` will remove are told on standard error",
