@@ -71,7 +71,7 @@ fn what_cannot_be_done_is_named_and_nothing_is_committed() {
     sandbox.fails(1, "artifact edit animals --add x=../x").says("..");
     sandbox.fails(1, "artifact edit animals:v7 --add x");
     sandbox.fails(2, "artifact edit animals").says("--add");
-    sandbox.fails(2, "artifact edit animals --add -").says("--add -=PATH");
+    sandbox.fails(2, "artifact edit animals --add -").says("--add=-=PATH");
     sandbox.ok("artifact link animals:v0 registry/best");
     sandbox.fails(2, "artifact edit registry/best --add x").says("portfolio");
     assert_eq!(sandbox.ok("ls animals --json").out.matches("\"index\"").count(), 1);
@@ -135,7 +135,7 @@ fn odd_paths_are_told_apart() {
         .run_args(["artifact", "edit", "odd", "--remove", "new\nline", "--remove=-dash"])
         .expect(0);
     assert_eq!(paths(&sandbox, "odd").len(), 6);
-    sandbox.with_input("artifact edit odd --add -=notes/today.md", b"hello").expect(0);
+    sandbox.with_input("artifact edit odd --add=-=notes/today.md", b"hello").expect(0);
     assert_eq!(sandbox.ok("artifact cat odd notes/today.md").bytes, b"hello");
 }
 
@@ -188,7 +188,7 @@ impl Waiting {
 fn a_base_that_moved_is_a_conflict_or_is_followed() {
     let sandbox = Sandbox::new();
     sandbox.images().ok("put images -n animals -t dataset -a prod");
-    let waiting = Waiting::start(&sandbox, "--json artifact edit animals --add -=late");
+    let waiting = Waiting::start(&sandbox, "--json artifact edit animals --add=-=late");
     sandbox.ok("artifact edit animals --remove dogs").prints("animals:v1\n");
     let ran = waiting.go_on();
     ran.expect(4);
@@ -197,7 +197,7 @@ fn a_base_that_moved_is_a_conflict_or_is_followed() {
     assert!(error["message"].as_str().unwrap().contains("the edit began from v0"), "{error}");
     assert!(error["hint"].as_str().unwrap().contains("--if-base-moved rebase"), "{error}");
 
-    let line = "artifact edit animals --add -=late --remove labels.csv --if-base-moved rebase";
+    let line = "artifact edit animals --add=-=late --remove labels.csv --if-base-moved rebase";
     let waiting = Waiting::start(&sandbox, line);
     sandbox.ok("artifact edit animals --remove labels.csv").prints("animals:v2\n");
     waiting.go_on().expect(0).prints("animals:v3\n");
@@ -205,7 +205,7 @@ fn a_base_that_moved_is_a_conflict_or_is_followed() {
 
     // Neither another alias nor a number has moved.
     for base in ["animals:prod", "animals:v0"] {
-        let waiting = Waiting::start(&sandbox, &format!("artifact edit {base} --add -=late"));
+        let waiting = Waiting::start(&sandbox, &format!("artifact edit {base} --add=-=late"));
         sandbox.ok("artifact edit animals --remove late --new-version");
         waiting.go_on().expect(0);
         assert_eq!(paths(&sandbox, "animals").len(), 4, "{base}");

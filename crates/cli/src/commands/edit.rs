@@ -31,7 +31,7 @@ pub(crate) struct Args {
 struct Changes {
     /// File to add or replace, or directory whose files are; LOGICAL is its path in the artifact
     /// (a directory with a `/` at its end). By default a file keeps its name and a directory's
-    /// files land at the root. May be repeated
+    /// files land at the root; `--add=-=LOGICAL` reads standard input. May be repeated
     #[arg(long = "add", value_name = "PATH[=LOGICAL]")]
     add: Vec<OsString>,
     /// External object, prefix or directory to add as references, under its own name. May be repeated
@@ -71,7 +71,7 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<(), Failure> {
             let Some(path) = logical else {
                 return Err(Failure::usage_hint(
                     "`--add -` reads standard input as one file, and needs its path in the artifact",
-                    "`--add -=PATH`; a file named `-` is `./-`",
+                    "`--add=-=PATH`; a file named `-` is `./-`",
                 ));
             };
             put::stdin(&mut draft, &path)?;
