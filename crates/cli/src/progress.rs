@@ -4,9 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use heirloom::{Phase, Progress, Tally};
+use heirloom_api::{GcPhase, GcProgress};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::printer::Printer;
+use crate::text;
 
 /// Draws one bar, or a spinner while totals are not known. Clears itself when dropped.
 pub(crate) struct Bar {
@@ -29,6 +31,28 @@ impl Bar {
         self.bar.finish_and_clear();
     }
 
+    /// Shows how a collection goes on.
+    pub(crate) fn gc(&self, at: GcProgress) {
+        let (doing, one, many) = match at.phase {
+            GcPhase::Purge => ("purging", "version", "versions"),
+            GcPhase::Mark => ("marking", "version", "versions"),
+            GcPhase::Rewrite => ("rewriting", "group of packs", "groups of packs"),
+            GcPhase::Remove => ("removing", "object", "objects"),
+        };
+        self.bar.set_message(doing);
+        let done = match at.total {
+            Some(total) => {
+                format!("{} of {}", text::number(at.done), text::count(total, one, many))
+            }
+            None => text::count(at.done, one, many),
+        };
+        self.bar.set_style(
+            ProgressStyle::with_template("{msg:9} {spinner} {prefix}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        self.bar.set_prefix(done);
+    }
+
     fn enter(&self, phase: Phase, measured: bool) {
         let template = if measured {
             "{msg:9} {wide_bar} {decimal_bytes:>9} of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta}"
@@ -45,6 +69,7 @@ impl Bar {
             Phase::Write => "writing",
             Phase::Fetch => "fetching",
             Phase::Copy => "copying",
+            Phase::Check => "checking",
             _ => "working",
         });
     }

@@ -178,6 +178,15 @@ impl Client {
         Ok(self.inner.backend.verify(None).await?)
     }
 
+    /// Frees what nothing needs any more, or tells what that would be.
+    ///
+    /// # Errors
+    /// `forbidden` unless one administers every project; `corrupt` when it cannot be
+    /// told what is needed, in which case what might be is kept.
+    pub async fn gc(&self, request: heirloom_api::GcRequest) -> Result<heirloom_api::GcReport> {
+        Ok(self.inner.backend.gc(request).await?)
+    }
+
     pub(crate) fn new_key(&self) -> IdempotencyKey {
         IdempotencyKey::from_random((self.inner.options.random)())
     }

@@ -2,19 +2,37 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use heirloom::{Finding, TreeCheck};
-use heirloom_api::{Damage, VerifyReport};
+use heirloom::{Finding, Progress, TreeCheck};
+use heirloom_api::{Damage, Sample, VerifyReport};
 use heirloom_core::ArtifactRef;
 use serde::Serialize;
 
 use crate::app::App;
 use crate::exit::Failure;
 use crate::printer::{Answer, Printer};
+use crate::progress::Bar;
 use crate::text;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Repository {}
+pub(crate) struct Repository {
+    /// Read only this share of the file contents, such as `5%`; everything else always
+    #[arg(long, value_name = "PERCENT", value_parser = share)]
+    sample: Option<u32>,
+    /// Which share: the same number picks the same contents [default: another one each time]
+    #[arg(long, value_name = "N", requires = "sample")]
+    seed: Option<u64>,
+}
+
+/// A percentage as parts of a million.
+fn share(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix('%').unwrap_or(text);
+    match number.trim().parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok((percent * 10_000.0).ceil() as u32),
+        _ => Err("a percentage such as `5%` is needed, above 0 and at most 100".to_owned()),
+    }
+}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Version {
@@ -26,9 +44,13 @@ pub(crate) struct Version {
     root: Option<PathBuf>,
 }
 
-pub(crate) async fn repository(app: &App, _: Repository) -> Result<(), Failure> {
-    let report = app.client()?.verify().await?;
-    stored(app, None, report)
+pub(crate) async fn repository(app: &App, args: Repository) -> Result<(), Failure> {
+    let client = app.client()?;
+    let sample = args.sample.map(|per_million| match args.seed {
+        Some(seed) => Sample { per_million, seed },
+        None => client.sample(per_million),
+    });
+    check(app, sample).await
 }
 
 pub(crate) async fn version(app: &App, args: Version) -> Result<(), Failure> {
@@ -51,8 +73,15 @@ pub(crate) async fn version(app: &App, args: Version) -> Result<(), Failure> {
 
 /// Checks the whole repository and prints what was found.
 pub(crate) async fn whole(app: &App) -> Result<(), Failure> {
-    let report = app.client()?.verify().await?;
-    stored(app, None, report)
+    check(app, None).await
+}
+
+async fn check(app: &App, sample: Option<Sample>) -> Result<(), Failure> {
+    let bar = Bar::for_terminal(&app.printer);
+    let listener = bar.clone().map(|bar| bar as Arc<dyn Progress>);
+    let report = app.client()?.verify_all(sample, listener).await;
+    drop(bar);
+    stored(app, None, report?)
 }
 
 fn stored(app: &App, version: Option<String>, report: VerifyReport) -> Result<(), Failure> {
@@ -89,6 +118,20 @@ impl Answer for Stored {
             text::count(self.report.blobs, "blob", "blobs"),
             text::bytes(self.report.bytes)
         );
+        let report = &self.report;
+        if let Some(Sample { per_million, seed }) = report.sample {
+            printer.note(format!(
+                "read {}% of the file contents, picked by --seed {seed}",
+                f64::from(per_million) / 10_000.0
+            ));
+        }
+        if report.leftovers > 0 {
+            printer.note(format!(
+                "{} ({}) belong to nothing: `heirloom gc` removes them",
+                text::count(report.leftovers, "object", "objects"),
+                text::bytes(report.leftover_bytes)
+            ));
+        }
         if self.ok {
             printer.line(format!("{what}: whole ({read})"))?;
         }
@@ -96,7 +139,7 @@ impl Answer for Stored {
     }
 }
 
-fn damage_line(damage: &Damage) -> String {
+pub(crate) fn damage_line(damage: &Damage) -> String {
     let mut line = text::escaped(&damage.object);
     if let Some(blob) = &damage.blob {
         line.push_str(&format!(" {blob}"));

@@ -9,7 +9,7 @@ use heirloom_repository::{Environment, Repository, RepositoryBackend, SystemEnvi
 
 use crate::support::*;
 
-async fn gc(backend: &RepositoryBackend, grace: Option<u64>) -> GcReport {
+pub(crate) async fn gc(backend: &RepositoryBackend, grace: Option<u64>) -> GcReport {
     let told = backend.gc(GcRequest { dry_run: true, grace, progress: None }).await.unwrap();
     let done = backend.gc(GcRequest { dry_run: false, grace, progress: None }).await.unwrap();
     assert_eq!(GcReport { dry_run: false, ..told }, done, "what was told is what happened");
@@ -23,7 +23,7 @@ async fn rm(backend: &RepositoryBackend, text: &str) {
 }
 
 /// Bytes that do not become less when they are compressed.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes
