@@ -45,10 +45,12 @@ fn eight_writers_some_killed_make_the_union() {
     for part in 0..5 {
         let mut children: Vec<Child> =
             (0..8).map(|writer| sandbox.spawn(&upsert(writer, part))).collect();
-        // Some die at whatever they are doing, and nobody knows whether they were done.
-        for victim in [part as usize, 7 - part as usize] {
-            let _ = children[victim].kill();
-        }
+        // Two die, one at its start and one at whatever it is doing when another has
+        // ended; nobody knows whether they were done.
+        let (early, late) = (part as usize, 7 - part as usize);
+        let _ = children[early].kill();
+        children[(late + 1) % 8].wait().unwrap();
+        let _ = children[late].kill();
         for (writer, ran) in wait(children).into_iter().enumerate() {
             killed += usize::from(ran.code == -9);
             if ran.code != -9 {
@@ -149,5 +151,48 @@ fn a_killed_finish_is_repeated() {
     }
     assert_eq!(versions(&sandbox, "table"), 1);
     assert_eq!(paths(&sandbox, "table").len(), 1200);
+    sandbox.ok("verify");
+}
+
+#[test]
+fn gc_takes_nothing_of_parts_and_all_of_what_was_given_up() {
+    let sandbox = Sandbox::new();
+    let set = "-n table -t dataset --distributed-id job";
+    for part in 0..6 {
+        sandbox.write(format!("d{part}/large"), fixtures::bytes(1, 2 << 20));
+        sandbox.write(format!("d{part}/p{part}"), fixtures::bytes(10 + part, 30_000));
+    }
+    // A part shares content with a version that goes.
+    sandbox.ok("put d0 -n table -t dataset");
+    sandbox.ok(&format!("artifact upsert d0 {set}"));
+    sandbox.ok("rm table:v0");
+    sandbox.ok("gc --grace 0");
+    for part in 1..6 {
+        let gc = sandbox.spawn("gc --grace 0");
+        sandbox.ok(&format!("artifact upsert d{part} {set}"));
+        for ran in wait(vec![gc]) {
+            ran.expect(0);
+        }
+    }
+    sandbox.ok("gc --grace 0");
+    let collectors = vec![sandbox.spawn("gc --grace 0"), sandbox.spawn("gc --grace 0")];
+    sandbox.ok(&format!("artifact finish {set}")).prints("table:v1\n");
+    for ran in wait(collectors) {
+        ran.expect(0);
+    }
+    sandbox.ok("gc --grace 0");
+    sandbox.ok("verify");
+    sandbox.ok("get table --root copy");
+    assert_eq!(paths(&sandbox, "table").len(), 7);
+
+    let stored = || sandbox.json::<Value>("du")["stored"].as_u64().unwrap();
+    let before = stored();
+    sandbox.write("given-up/file", fixtures::bytes(99, 3 << 20));
+    sandbox.ok(&format!("artifact upsert given-up {set}"));
+    sandbox.ok("gc --grace 0");
+    assert!(stored() >= before + (3 << 20), "an open set keeps what it has");
+    sandbox.ok("artifact abort -n table --distributed-id job");
+    sandbox.ok("gc --grace 0");
+    assert!(stored() < before + (64 << 10), "{} after {before}", stored());
     sandbox.ok("verify");
 }

@@ -382,7 +382,10 @@ mod tests {
             let mut part: Part = BTreeMap::new();
             for (path, entry) in entries {
                 let path: LogicalPath = path.parse().unwrap();
-                if path.ancestors().all(|above| !part.contains_key(&above.parse().unwrap())) {
+                if path
+                    .ancestors()
+                    .all(|above| !part.contains_key(&LogicalPath::new(above).unwrap()))
+                {
                     part.insert(path, entry);
                 }
             }

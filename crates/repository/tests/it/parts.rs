@@ -44,7 +44,9 @@ async fn part_of(
     files: &[(&str, &[u8])],
     run: Option<RunId>,
 ) -> AddPart {
-    let commit = sent(backend, project, "a", files, run).await;
+    let mut files = files.to_vec();
+    files.sort_unstable();
+    let commit = sent(backend, project, "a", &files, run).await;
     AddPart {
         key: commit.key,
         project: commit.project,
