@@ -100,10 +100,10 @@ fn a_newer_repository_is_refused_and_left_alone() {
     sandbox.images().ok("put images -n a -t t");
     let config = sandbox.home().join("heirloom.toml");
     let text =
-        std::fs::read_to_string(&config).unwrap().replace("format = 1", "format = 2\nnew = 'x'");
+        std::fs::read_to_string(&config).unwrap().replace("format = 2", "format = 3\nnew = 'x'");
     std::fs::write(&config, &text).unwrap();
     for line in ["ls", "put images -n a", "get a", "verify"] {
-        sandbox.fails(1, line).says("format 2").says("newer heirloom");
+        sandbox.fails(1, line).says("format 3").says("newer heirloom");
     }
     assert_eq!(sandbox.fails(1, "--json ls").error()["code"], "newer_format");
     assert_eq!(std::fs::read_to_string(&config).unwrap(), text);
