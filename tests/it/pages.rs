@@ -86,6 +86,11 @@ fn deleting() {
 }
 
 #[test]
+fn space() {
+    run_page("docs/guide/space.md");
+}
+
+#[test]
 fn using() {
     run_page("docs/guide/use.md");
 }

@@ -96,7 +96,8 @@ pub(crate) fn tree(number: usize) -> BTreeMap<String, Vec<u8>> {
         ("large".to_owned(), fixtures::bytes(100 + seed.div_ceil(2), (1 << 20) + 77)),
         ("same".to_owned(), fixtures::bytes(1, 2000)),
         ("deep/same".to_owned(), fixtures::text(2, 5000)),
-        ("deep/er/changed".to_owned(), fixtures::bytes(200 + seed, 3000)),
+        // Most of a pack, so that gc rewrites one of which only the rest is needed.
+        ("deep/er/changed".to_owned(), fixtures::bytes(200 + seed, 20_000)),
         ("empty".to_owned(), Vec::new()),
     ]);
     files.insert(format!("only-in-{number}/file"), fixtures::text(300 + seed, 700));

@@ -235,7 +235,9 @@ impl Store for LocalStore {
     fn withdraw(&self, keys: &[ObjectKey]) -> Result<Withdrawn, StoreError> {
         self.inner.check_root()?;
         let tmp = self.inner.root.join(TMP);
-        self.inner.disk.make_directory(&tmp)?;
+        if !tmp.is_dir() {
+            self.inner.disk.make_directory(&tmp)?;
+        }
         let mut gone: Vec<(PathBuf, u64)> = Vec::new();
         for key in keys {
             let path = self.path_of(key);

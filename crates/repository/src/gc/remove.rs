@@ -76,7 +76,6 @@ impl Collector<'_> {
         let removed = self.transact(|view| {
             let decision = rules::remove(view, keys)?;
             withdrawn.push(self.inner.store.withdraw(&decision.answer)?);
-            step("gc::withdrawn")?;
             Ok((decision.edits, ()))
         });
         // Also when the rows could not be dropped: what they tell of is given up.
