@@ -162,7 +162,7 @@ fn rows_of_parts_keep_their_promises(factory: Factory<'_>) {
     let (a, b) = (row(9, "a", "x"), row(4, "b", "x"));
     world.edit(vec![Edit::PutPartSet(a.clone()), Edit::PutPartSet(b.clone())]).unwrap();
     assert_eq!(world.read(|view| view.part_sets(None, 10)), [b.clone(), a.clone()]);
-    assert_eq!(world.read(|view| view.part_sets(Some(b.id), 10)), [a.clone()]);
+    assert_eq!(world.read(|view| view.part_sets(Some(b.id), 10)), std::slice::from_ref(&a));
     assert_eq!(world.read(|view| view.part_set(p, &a.name, "x")), Some(a.clone()));
     assert_eq!(world.read(|view| view.part_set(p, &a.name, "y")), None);
     assert!(world.edit(vec![Edit::PutPartSet(row(7, "a", "x"))]).is_err());
@@ -284,7 +284,7 @@ fn finishing_makes_one_version_and_edges_for_all(factory: Factory<'_>) {
     assert_eq!(world.version("a").run, Some(runs[2]));
     let events = world.read(|view| view.events(done.collection, None, 9));
     let committed = events.iter().find(|event| event.kind == EventKind::Committed).unwrap();
-    assert!(committed.detail.contains("\"runs\":["), "{}", committed.detail);
+    assert!(committed.detail.contains("\"parts\":4"), "{}", committed.detail);
     // The set is gone, so it cannot be finished again; its id is free.
     assert_eq!(set_of(&world, p, "a", "x"), None);
     assert_eq!(world.read(|view| view.parts(set.id, None, 9)), []);

@@ -358,7 +358,7 @@ fn check_stored(view: &dyn View, request: &Commit<'_>, record: BlobId) -> Result
     }
 }
 
-/// Ends the set of parts; the event names the runs that brought them.
+/// Ends the set of parts; the event tells how many there were.
 fn finish_parts(
     view: &dyn View,
     request: &Commit<'_>,
@@ -368,8 +368,8 @@ fn finish_parts(
     edits: &mut Vec<Edit>,
 ) -> Result<(), Refusal> {
     if let Some(parts) = request.parts {
-        let runs = finish_set(view, request.by, parts, version, &collection.name, edits)?;
-        detail["runs"] = json!(runs);
+        finish_set(view, request.by, parts, version, &collection.name, edits)?;
+        detail["parts"] = json!(parts.last + 1);
     }
     Ok(())
 }

@@ -10,6 +10,7 @@
 
 use heirloom_core::{
     ArtifactName, ArtifactType, DraftId, OnConflict, PartSetId, ProjectId, RunId, Scope, Timestamp,
+    VersionId,
 };
 use heirloom_manifest::NodeId;
 use serde::{Deserialize, Serialize};
@@ -347,15 +348,15 @@ pub fn expire_parts(view: &dyn View, now: Timestamp) -> Result<Decision<u64>, Re
 }
 
 /// What the commit of a set's content changes beside the version: the set goes, and
-/// every run that brought a part produced `version`. Gives those runs.
+/// every run that brought a part produced `version`.
 pub(super) fn finish_set(
     view: &dyn View,
     by: By<'_>,
     finish: FinishParts,
-    version: heirloom_core::VersionId,
+    version: VersionId,
     asked: &ArtifactName,
     edits: &mut Vec<Edit>,
-) -> Result<Vec<RunId>, Refusal> {
+) -> Result<(), CatalogError> {
     let mut runs = Vec::new();
     each_part(view, finish.set, |part| runs.extend(part.run))?;
     runs.sort_unstable();
@@ -370,7 +371,7 @@ pub(super) fn finish_set(
         })
     }));
     edits.push(Edit::DropPartSet(finish.set));
-    Ok(runs)
+    Ok(())
 }
 
 /// Refuses unless the set is as it was when its parts were put together.
