@@ -25,6 +25,12 @@ impl Table {
         self
     }
 
+    /// One more column at the right.
+    pub(crate) fn and(mut self, column: &'static str) -> Self {
+        self.header.push(column);
+        self
+    }
+
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let cells: Vec<String> = cells.into_iter().collect();
         debug_assert_eq!(cells.len(), self.header.len());

@@ -329,7 +329,8 @@ fn history_names_commits_moves_edits_and_deletions() {
     let text = sandbox.ok("log animals --limit 1").out;
     assert!(text.contains("deleted v0") && text.lines().count() == 1, "{text}");
     let text = sandbox.ok("log animals:v1").out;
-    assert!(text.contains("committed v1") && !text.contains("v0"), "{text}");
+    assert!(text.contains("alias set v1: `latest` from v0"), "{text}");
+    assert!(text.contains("committed v1") && !text.contains("committed v0"), "{text}");
 }
 
 #[test]

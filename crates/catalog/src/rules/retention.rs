@@ -3,6 +3,7 @@
 //! [`explain`] is the whole decision, made from plain facts; [`facts`] collects
 //! them from a catalog, and [`apply_retention`] deletes what nothing keeps.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use heirloom_core::{
@@ -233,8 +234,8 @@ fn keep_used(facts: &[Facts], reasons: &mut BTreeMap<VersionIndex, Vec<Keep>>) {
     while let Some(stays) = pending.pop() {
         for (index, used) in sources.remove(&stays).unwrap_or_default() {
             let idle = reasons.get(&index).is_some_and(Vec::is_empty);
-            if !because.contains_key(&index) {
-                because.insert(index, used);
+            if let Entry::Vacant(slot) = because.entry(index) {
+                slot.insert(used);
                 if idle {
                     pending.push(index);
                 }

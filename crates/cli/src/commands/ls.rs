@@ -172,12 +172,16 @@ struct Versions {
 
 impl Answer for Versions {
     fn text(&self, printer: &Printer) -> io::Result<()> {
-        let mut table = Table::new([
-            "VERSION", "ALIASES", "TAGS", "FILES", "SIZE", "CREATED", "RUN", "DIGEST", "EXPIRES",
-        ])
-        .right(&[3, 4]);
-        for version in &self.versions {
-            table.row([
+        let endings: Vec<String> = self.versions.iter().map(ending).collect();
+        let ends = endings.iter().any(|ending| !ending.is_empty());
+        const COLUMNS: [&str; 8] =
+            ["VERSION", "ALIASES", "TAGS", "FILES", "SIZE", "CREATED", "RUN", "DIGEST"];
+        let mut table = Table::new(COLUMNS).right(&[3, 4]);
+        if ends {
+            table = table.and("EXPIRES");
+        }
+        for (version, ending) in self.versions.iter().zip(endings) {
+            let mut row = vec![
                 format!("{}{}", version.version, state_note(version.state)),
                 aliases(version),
                 text::list(&version.tags),
@@ -186,8 +190,9 @@ impl Answer for Versions {
                 text::time(version.created_at),
                 version.run.as_ref().map(|run| run.name.to_string()).unwrap_or_default(),
                 text::short(&version.digest),
-                ending(version),
-            ]);
+            ];
+            row.extend(ends.then_some(ending));
+            table.row(row);
         }
         table.print(printer)
     }
