@@ -11,7 +11,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Lineage", &["run", "whence", "lineage", "impact"]),
     (
         "Repository",
-        &["verify", "du", "project", "manifest", "cache", "init", "doctor", "completions"],
+        &["verify", "repair", "du", "project", "manifest", "cache", "init", "doctor", "completions"],
     ),
 ];
 

@@ -110,6 +110,7 @@ mod project;
 mod put;
 mod reader;
 mod references;
+mod repair;
 mod run;
 mod transfer;
 mod version;

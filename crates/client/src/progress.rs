@@ -18,6 +18,8 @@ pub enum Phase {
     Fetch,
     /// Copying objects to or from a backup.
     Copy,
+    /// Reading and hashing what is stored.
+    Check,
 }
 
 /// How far a put or get has come.

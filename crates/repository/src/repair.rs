@@ -35,7 +35,15 @@ pub(crate) fn repair(
     report: Option<VerifyReport>,
     request: &VerifyAll,
 ) -> Result<RepairReport, Failure> {
-    let mut work = Work { inner, out: RepairReport::default(), wanted: BTreeMap::new() };
+    let mut work = Work {
+        inner,
+        out: RepairReport::default(),
+        wanted: BTreeMap::new(),
+        done: BTreeSet::new(),
+    };
+    // Whether everything that is needed and bad is known: what hangs on a node
+    // that cannot be read is not, and an earlier report may be out of date.
+    let mut is_complete = false;
     let mut report = match report {
         Some(report) => {
             work.named_by(&report)?;
@@ -43,6 +51,7 @@ pub(crate) fn repair(
         }
         None => {
             let found = verify::find(inner, caller, request, None)?;
+            is_complete = !found.bad.iter().any(hides_others);
             work.found(&found.bad);
             found.report
         }
@@ -56,16 +65,29 @@ pub(crate) fn repair(
         .collect();
     if !rows.is_empty() {
         work.rows(&rows)?;
-        // What such a version needs could not be looked at before.
+        is_complete = false;
+    }
+    let mut objects: BTreeSet<ObjectKey> = BTreeSet::new();
+    loop {
+        objects.extend(
+            report.damages.iter().filter_map(|damage| damage.object.parse::<ObjectKey>().ok()),
+        );
+        objects.extend(work.wanted.values().filter_map(|wanted| wanted.object));
+        let repaired = work.blobs(from)?;
+        if is_complete {
+            break;
+        }
         let found = verify::find(inner, caller, request, None)?;
+        is_complete = !found.bad.iter().any(hides_others);
+        let known = work.wanted.len();
         work.found(&found.bad);
         report = found.report;
+        // Each round brings a level of a tree to light, or is the last.
+        if repaired == 0 && work.wanted.len() == known {
+            break;
+        }
     }
-    let mut objects: BTreeSet<ObjectKey> =
-        report.damages.iter().filter_map(|damage| damage.object.parse().ok()).collect();
-    objects.extend(work.wanted.values().filter_map(|wanted| wanted.object));
-    work.blobs(from)?;
-    work.let_go(&objects)?;
+    work.let_go(&objects, is_complete)?;
     let contents: BTreeSet<BlobId> = work.wanted.keys().copied().collect();
     let left = verify::find(inner, caller, &VerifyAll::default(), Some(&contents))?.report.damages;
     let still =
@@ -75,10 +97,17 @@ pub(crate) fn repair(
     Ok(work.out)
 }
 
+/// Whether more may be bad behind it: it is no file's content.
+fn hides_others(bad: &Bad) -> bool {
+    bad.item.place.path.is_none()
+}
+
 struct Work<'r> {
     inner: &'r Inner,
     out: RepairReport,
     wanted: BTreeMap<BlobId, Wanted>,
+    /// Those that were stored anew.
+    done: BTreeSet<BlobId>,
 }
 
 /// A blob that is bad.
@@ -127,16 +156,20 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Gets every bad blob from wherever there are good bytes.
-    fn blobs(&mut self, from: &[PathBuf]) -> Result<(), Failure> {
-        if self.wanted.is_empty() {
-            return Ok(());
+    /// Gets every bad blob from wherever there are good bytes; gives the number of
+    /// those that were found.
+    fn blobs(&mut self, from: &[PathBuf]) -> Result<usize, Failure> {
+        let ids: BTreeSet<BlobId> =
+            self.wanted.keys().filter(|id| !self.done.contains(id)).copied().collect();
+        if ids.is_empty() {
+            return Ok(0);
         }
-        let ids: BTreeSet<BlobId> = self.wanted.keys().copied().collect();
-        let sizes = self.sizes()?;
+        let sizes = self.sizes(&ids)?;
         let sources = Sources::open(from, &ids, sizes.as_ref())?;
         let mut rewriter = Rewriter::new(self.inner);
-        for (id, wanted) in &self.wanted {
+        let before = self.done.len();
+        for id in &ids {
+            let wanted = &self.wanted[id];
             let scopes: Vec<Scope> = wanted.scopes.iter().copied().collect();
             let inner = self.inner;
             let got = rewriter.store(id, &scopes, &mut |start, sink| {
@@ -148,16 +181,19 @@ impl Work<'_> {
             if let Some(from) = got {
                 let object = wanted.object.map_or("store".to_owned(), |key| key.to_string());
                 self.out.repaired.push(Repaired { object, blob: Some(*id), from });
+                self.done.insert(*id);
             }
         }
-        rewriter.flush()
+        rewriter.flush()?;
+        Ok(self.done.len() - before)
     }
 
     /// Sizes of the files that are wanted, when only files are: then no others need
     /// to be hashed.
-    fn sizes(&self) -> Result<Option<BTreeSet<u64>>, Failure> {
+    fn sizes(&self, ids: &BTreeSet<BlobId>) -> Result<Option<BTreeSet<u64>>, Failure> {
         let mut sizes = BTreeSet::new();
-        for (id, wanted) in &self.wanted {
+        for id in ids {
+            let wanted = &self.wanted[id];
             let places = self.inner.catalog.view(|view| view.locations_anywhere(id))?;
             let place = places.iter().find(|(_, at)| Some(at.object) == wanted.object);
             match place {
@@ -169,14 +205,21 @@ impl Work<'_> {
     }
 
     /// Lets go of objects that are bad: what of them is good moves elsewhere, and
-    /// what is bad and needed keeps its object.
-    fn let_go(&mut self, objects: &BTreeSet<ObjectKey>) -> Result<(), Failure> {
+    /// what is bad and needed keeps its object; unless `is_complete`, all that is
+    /// bad may be.
+    fn let_go(&mut self, objects: &BTreeSet<ObjectKey>, is_complete: bool) -> Result<(), Failure> {
         for key in objects {
             let Some(row) = self.inner.catalog.view(|view| view.object(key))? else { continue };
             if self.is_good(key, &row)? {
                 continue;
             }
-            let keep = self.move_good(key)?;
+            let keep = self.move_good(key, is_complete)?;
+            // The same blobs make the same pack: then it was written in its place.
+            if self.is_good(key, &row)? {
+                let from = "what is good of it was written again".to_owned();
+                self.out.repaired.push(Repaired { object: key.to_string(), blob: None, from });
+                continue;
+            }
             if keep {
                 continue;
             }
@@ -213,7 +256,7 @@ impl Work<'_> {
 
     /// Copies the good blobs of an object that count there to a new pack; whether
     /// one that could not be copied is still needed.
-    fn move_good(&self, key: &ObjectKey) -> Result<bool, Failure> {
+    fn move_good(&self, key: &ObjectKey, is_complete: bool) -> Result<bool, Failure> {
         let mut blobs: BTreeMap<BlobId, (Extent, Vec<Scope>)> = BTreeMap::new();
         self.inner.catalog.view(|view| {
             let mut all = Vec::new();
@@ -232,7 +275,7 @@ impl Work<'_> {
         })?;
         if let ObjectKey::Whole(_) = key {
             // Nothing good is in it, or it was replaced already.
-            return Ok(blobs.keys().any(|id| self.wanted.contains_key(id)));
+            return Ok(blobs.keys().any(|id| !is_complete || self.wanted.contains_key(id)));
         }
         let mut rewriter = Rewriter::new(self.inner);
         let mut items: Vec<(Extent, Vec<Scope>)> = blobs.into_values().collect();
@@ -240,7 +283,7 @@ impl Work<'_> {
         read_many(&*self.inner.store, &mut items, |(extent, scopes), bytes| {
             match bytes {
                 Ok(bytes) => rewriter.add(extent.id, bytes, scopes)?,
-                Err(_) => keep |= self.wanted.contains_key(&extent.id),
+                Err(_) => keep |= !is_complete || self.wanted.contains_key(&extent.id),
             }
             Ok::<_, Failure>(())
         })?;
