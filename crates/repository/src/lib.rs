@@ -113,7 +113,7 @@ impl Repository {
             .to_string()
         })?;
         let store = LocalStore::open(home.path()).map_err(Failure::from)?;
-        let (store, mode): (Box<dyn Store>, _) = match home.is_backup() && false {
+        let (store, mode): (Box<dyn Store>, _) = match home.is_backup() {
             true => (Box::new(sealed::Sealed(store)), OpenMode::Sealed),
             false => (Box::new(store), OpenMode::Existing),
         };
