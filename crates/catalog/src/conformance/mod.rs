@@ -5,6 +5,7 @@
 
 mod contract;
 mod drafts;
+mod gc;
 #[cfg(test)]
 mod model;
 mod parts;
@@ -23,7 +24,10 @@ pub type Case = fn(Factory<'_>);
 
 /// Every case by name.
 pub fn cases() -> impl Iterator<Item = (&'static str, Case)> {
-    [contract::CASES, semantics::CASES, drafts::CASES, parts::CASES].into_iter().flatten().copied()
+    [contract::CASES, semantics::CASES, drafts::CASES, gc::CASES, parts::CASES]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 /// Runs every case.
