@@ -141,6 +141,7 @@ impl Backend for Fencing {
         import_version(request: ImportVersion) -> Committed;
         import_run(run: RunDoc) -> ImportedRun;
         import_edges(edges: Vec<LineageEdge>) -> u64;
+        gc(request: GcRequest) -> GcReport;
         lineage(query: LineageQuery) -> LineageDoc;
         whence(blob: BlobId, size: u64) -> Vec<Found>;
         usage(by: UsageBy, only: Option<(EntityName, ProjectName)>) -> UsageReport;
