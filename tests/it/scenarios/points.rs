@@ -112,7 +112,9 @@ fn every_step_may_fail_or_be_the_last() {
 fn a_writer_that_stands_still_at_any_step_hinders_nobody_and_then_succeeds() {
     each_step(|arena, verb, name, before| {
         // Waiting for the courtesy of those who commit takes seconds; once will do.
-        if before > 0 {
+        // gc touches the store inside transactions, in which it does keep others
+        // waiting.
+        if before > 0 || (verb.name == "gc" && name.starts_with("store::")) {
             return;
         }
         let sandbox = &arena.sandbox;
@@ -151,7 +153,7 @@ fn a_writer_that_stands_still_at_any_step_hinders_nobody_and_then_succeeds() {
 
 /// Opens a FIFO for writing when the child waits at its other end; `None` when
 /// the child ends instead.
-fn held(child: &mut Child, gate: &Path) -> Option<File> {
+pub(crate) fn held(child: &mut Child, gate: &Path) -> Option<File> {
     loop {
         match open(gate, OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) {
             Ok(fd) => return Some(File::from(fd)),
