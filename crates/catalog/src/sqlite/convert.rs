@@ -332,34 +332,47 @@ pub(super) fn version(row: &Row<'_>) -> Result<VersionRow> {
     Ok(row)
 }
 
-pub(super) const MEMBERSHIP_COLUMNS: &str = "m.collection, m.idx, m.version, m.created_at";
+pub(super) const MEMBERSHIP_COLUMNS: &str =
+    "m.collection, m.idx, m.version, m.created_at, m.checksum";
 
+/// A membership, refused when it does not match its checksum: another version
+/// would be served under its number.
 pub(super) fn membership(row: &Row<'_>) -> Result<MembershipRow> {
-    membership_at(&mut Columns::of(row))
-}
-
-pub(super) fn membership_at(at: &mut Columns<'_, '_>) -> Result<MembershipRow> {
-    Ok(MembershipRow {
+    let mut at = Columns::of(row);
+    let row = MembershipRow {
         collection: CollectionId(at.int()?),
         index: VersionIndex::new(at.unsigned()?),
         version: VersionId::from_random(at.unsigned()?),
         created_at: at.time()?,
-    })
+    };
+    if at.checksum()? != crate::checksum::membership(&row) {
+        return Err(damaged(format!(
+            "the place {} of collection {} does not match its checksum",
+            row.index, row.collection
+        )));
+    }
+    Ok(row)
 }
 
-pub(super) const ALIAS_COLUMNS: &str = "collection, alias, idx, protected";
+pub(super) const ALIAS_COLUMNS: &str = "collection, alias, idx, protected, checksum";
 
+/// An alias, refused when it does not match its checksum: it would name another
+/// version.
 pub(super) fn alias(row: &Row<'_>) -> Result<AliasRow> {
-    alias_at(&mut Columns::of(row))
-}
-
-pub(super) fn alias_at(at: &mut Columns<'_, '_>) -> Result<AliasRow> {
-    Ok(AliasRow {
+    let mut at = Columns::of(row);
+    let row = AliasRow {
         collection: CollectionId(at.int()?),
         alias: at.name(Alias::new)?,
         index: VersionIndex::new(at.unsigned()?),
         protected: at.int()? != 0,
-    })
+    };
+    if at.checksum()? != crate::checksum::alias(&row) {
+        return Err(damaged(format!(
+            "the alias {} of collection {} does not match its checksum",
+            row.alias, row.collection
+        )));
+    }
+    Ok(row)
 }
 
 pub(super) const RUN_COLUMNS: &str = "id, project, name, display_name, job_type, run_group, \
