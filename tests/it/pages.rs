@@ -91,6 +91,11 @@ fn space() {
 }
 
 #[test]
+fn repairing() {
+    run_page("docs/guide/repair.md");
+}
+
+#[test]
 fn using() {
     run_page("docs/guide/use.md");
 }
@@ -126,6 +131,8 @@ fn every_page_of_the_guide_is_run() {
             "lineage.md",
             "parallel.md",
             "quickstart.md",
+            "repair.md",
+            "space.md",
             "update.md",
             "use.md"
         ]

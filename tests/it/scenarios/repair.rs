@@ -189,6 +189,36 @@ fn a_lost_catalog_is_made_anew() {
     sandbox.ok("verify");
 }
 
+/// Writers, deletions and gc beside it: a healthy repository is whole at any time.
+#[test]
+fn a_busy_repository_raises_no_false_alarm() {
+    let sandbox = Sandbox::in_memory();
+    filled(&sandbox);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            for n in 0..30u64 {
+                sandbox.write("busy/f", fixtures::bytes(n, 3000));
+                sandbox.write("busy/g", fixtures::bytes(n / 2, 1_200_000));
+                sandbox.ok("put busy -n busy -t dataset");
+                if n > 2 {
+                    sandbox.ok(&format!("rm busy:v{}", n - 2));
+                    sandbox.ok("gc --grace 0s");
+                }
+            }
+            done.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        let mut looks = 0;
+        while !done.load(std::sync::atomic::Ordering::SeqCst) {
+            let ran = sandbox.run("verify");
+            assert_eq!(ran.code, 0, "look {looks}: {}{}", ran.out, ran.err);
+            looks += 1;
+        }
+        assert!(looks > 3, "{looks} looks");
+    });
+    sandbox.ok("verify");
+}
+
 #[test]
 fn a_sample_says_its_seed_and_reads_less() {
     let sandbox = Sandbox::in_memory();
