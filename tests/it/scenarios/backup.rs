@@ -224,7 +224,7 @@ fn a_restore_that_was_killed_is_no_repository_and_is_repeated() {
 }
 
 #[test]
-fn backups_beside_writers_are_whole() {
+fn backups_beside_writers_and_collectors_are_whole() {
     let sandbox = Sandbox::new();
     for i in 0..30 {
         sandbox.write(format!("tree/{i}"), fixtures::bytes(i, 5000));
@@ -235,6 +235,7 @@ fn backups_beside_writers_are_whole() {
             echo $i > tree/counter
             heirloom -q put tree -n a --alias newest > /dev/null
             [ $i -lt 3 ] || heirloom -q rm a:v$((i - 2)) > /dev/null
+            heirloom -q gc --grace 0 > /dev/null
         done";
     let mut child = sandbox.program(Path::new("/bin/sh"), ["-euc", writer]).spawn().unwrap();
     let mut backups = 0;
