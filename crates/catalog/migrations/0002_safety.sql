@@ -43,4 +43,11 @@ CREATE TABLE journal (
     PRIMARY KEY (project, last)
 ) WITHOUT ROWID;
 
+-- What runs used is in the journal from now on; what they had used before follows,
+-- or a catalog that is rebuilt from the sealed journal would lack it.
+INSERT INTO event (at, actor, kind, collection, idx, run, detail)
+SELECT e.at, r.actor, 'used', v.collection, v.idx, e.run, json_object('asked', e.asked)
+FROM edge e JOIN version v ON v.id = e.version JOIN run r ON r.id = e.run
+WHERE e.kind = 1 ORDER BY e.at, e.run, e.version;
+
 UPDATE meta SET value = 2 WHERE key IN ('min_reader', 'min_writer');

@@ -15,7 +15,8 @@ use crate::printer::Printer;
 
 /// What to do about a repository that cannot even be opened.
 const CANNOT_OPEN: &str =
-    "what is stored was not touched; put this file back from a backup of the repository";
+    "what is stored was not touched; put this file back from a backup of the repository, or make the \
+     catalog anew from what is stored with `heirloom repair --rebuild-catalog`";
 
 /// One execution of the command. Nothing is opened before it is asked for.
 pub(crate) struct App {

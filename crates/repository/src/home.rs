@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::owner::Owner;
 use crate::problem::Failure;
-use crate::{durable, reserve};
+use crate::{durable, rebuild, reserve};
 
 /// The format that this code reads and writes (`docs/format.md`).
 pub const FORMAT: u32 = 2;
@@ -84,6 +84,7 @@ impl Home {
             other => return other.and_then(Self::with_catalog),
         }
         half_made(path)?;
+        lost(path)?;
         durable::make_directory(path).map_err(|error| io_problem("create", path, &error))?;
         // A catalog that was prepared but never used is one whose maker was
         // broken off, or is at work beside us.
@@ -277,6 +278,23 @@ fn half_made(path: &Path) -> Result<(), Problem> {
     Err(Problem::new(
         ErrorCode::Conflict,
         format!("{} is no repository: {what} was broken off or is at work", path.display()),
+    ))
+}
+
+/// Refuses a directory that has objects, but neither `heirloom.toml` nor a catalog:
+/// in a new repository they would be leftovers, which gc removes.
+fn lost(path: &Path) -> Result<(), Problem> {
+    let is_new = path.join(CATALOG).exists() || !rebuild::has_objects(path);
+    // Another process may have made the repository, and put something, meanwhile.
+    if is_new || path.join(CONFIG).exists() {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ErrorCode::Corrupt,
+        format!(
+            "{} has objects of a repository, but neither {CONFIG} nor a catalog",
+            path.display()
+        ),
     ))
 }
 
