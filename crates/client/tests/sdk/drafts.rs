@@ -109,12 +109,13 @@ async fn a_name_is_a_file_or_a_directory() {
     let bench = Bench::new();
     let v0 = base(&bench).await;
     fs::create_dir_all(bench.path("hollow/readme")).unwrap();
-    let both = |change: &dyn Fn(&mut Artifact)| {
+    type Change<'a> = &'a dyn Fn(&mut Artifact);
+    let both = |change: Change<'_>| {
         let mut draft = v0.new_draft();
         change(&mut draft);
         draft
     };
-    let refused: [(&str, &dyn Fn(&mut Artifact)); 4] = [
+    let refused: [(&str, Change<'_>); 4] = [
         ("readme", &|draft| {
             draft.add_bytes("readme/below", "1");
         }),
