@@ -18,12 +18,18 @@ pub(crate) struct Args {
     /// End after this time all the same
     #[arg(long)]
     minutes: Option<u64>,
+    /// Instead of kills: for this many minutes, writers beside collectors
+    #[arg(long, value_name = "MINUTES", conflicts_with_all = ["kills", "seed", "minutes"])]
+    gc: Option<u64>,
     /// Where the repositories are made; in memory if need not be
     #[arg(long)]
     dir: Option<PathBuf>,
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<Verdict> {
+    if let Some(minutes) = args.gc {
+        return gc(workspace, minutes);
+    }
     let clock = SystemTime::now().duration_since(UNIX_EPOCH)?;
     let seed = args.seed.unwrap_or(clock.as_secs() % 1_000_000);
     let minutes = args.minutes.map(|minutes| minutes.to_string()).unwrap_or_default();
@@ -40,6 +46,19 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<Verdict>
         .args(test)
         .args(["a_life_of_kills", "--", "--nocapture"])
         .env("HEIRLOOM_SOAK", format!("{},{seed},{minutes},{dir}", args.kills))
+        .run()?;
+    Ok(Verdict::of(fine))
+}
+
+/// Sixteen writers beside two collectors: every put succeeds, nothing is lost, and
+/// two more collections free what is garbage.
+fn gc(workspace: &Workspace, minutes: u64) -> anyhow::Result<Verdict> {
+    let test = ["test", "--locked", "-p", "heirloom-tests", "--test", "it"];
+    let name = "sixteen_writers_beside_two_collectors_for_minutes";
+    let fine = Shell::cargo(&workspace.root)
+        .args(test)
+        .args([name, "--", "--nocapture", "--ignored"])
+        .env("HEIRLOOM_SOAK_GC", minutes.to_string())
         .run()?;
     Ok(Verdict::of(fine))
 }

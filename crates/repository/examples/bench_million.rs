@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use heirloom_api::{
-    Backend, BeginDraft, BlobKind, Commit, LineageQuery, Problem, ProjectRef, Towards, Uploader,
+    Backend, BeginDraft, BlobKind, Commit, GcRequest, LineageQuery, Problem, ProjectRef, Towards, Uploader,
 };
 use heirloom_catalog::{
     CatalogExt, CollectionKind, CollectionRow, EdgeKind, EdgeRow, Edit, RunRow, SqliteCatalog,
@@ -152,7 +152,32 @@ async fn run() {
     clock.say("whence of one blob among 1,000,000");
     assert_eq!(found.len(), 2);
 
+    forget_peak();
+    let before = peak();
+    let clock = Clock::start();
+    let request = GcRequest { dry_run: true, grace: Some(0), progress: None };
+    let found = backend.gc(request).await.unwrap();
+    clock.say("mark 1,000,000 blobs");
+    println!(
+        "  {} bytes kept, peak of memory {:.1} MiB, {:.1} MiB before",
+        found.kept.bytes,
+        peak(),
+        before
+    );
+
     lineage(&repository, done.version.id).await;
+}
+
+/// Lets the kernel count the peak of this process's memory anew.
+fn forget_peak() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// Peak of this process's memory in MiB.
+fn peak() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
 }
 
 struct Source {

@@ -63,7 +63,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use heirloom_api::Problem;
-use heirloom_catalog::{Catalog, MemoryCatalog, OpenMode, SqliteCatalog, SqliteOptions};
+use heirloom_catalog::{Catalog, CatalogError, MemoryCatalog, OpenMode, SqliteCatalog, SqliteOptions};
 use heirloom_core::{Caller, ErrorCode};
 use heirloom_store::{LocalStore, MemoryStore, Store};
 
@@ -118,7 +118,14 @@ impl Repository {
             false => (Box::new(store), OpenMode::Existing),
         };
         let options = SqliteOptions { mode, ..SqliteOptions::default() };
-        let catalog = SqliteCatalog::open(home.catalog_path(), options).map_err(Failure::from)?;
+        let catalog = match SqliteCatalog::open(home.catalog_path(), options) {
+            // Even looking takes some room, and who wants to delete has to look.
+            Err(CatalogError::NoSpace) if reserve::release(home.path()) => {
+                SqliteCatalog::open(home.catalog_path(), options)
+            }
+            opened => opened,
+        };
+        let catalog = catalog.map_err(Failure::from)?;
         Ok(Self::assemble(store, Box::new(catalog), Box::new(env), Some(home)))
     }
 

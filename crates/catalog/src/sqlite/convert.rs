@@ -32,6 +32,12 @@ impl From<rusqlite::Error> for CatalogError {
                     ErrorCode::CannotOpen => Self::CannotOpen { path: String::new(), what },
                     ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Self::Damaged { what },
                     ErrorCode::ConstraintViolation => Self::Conflict { what },
+                    // The log's index, which is given its size when it is made.
+                    ErrorCode::SystemIoFailure
+                        if failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE =>
+                    {
+                        Self::NoSpace
+                    }
                     ErrorCode::SystemIoFailure => Self::Io { code: failure.extended_code, what },
                     _ => Self::Database { source: error },
                 }
