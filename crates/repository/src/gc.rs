@@ -149,15 +149,30 @@ impl Collector<'_> {
         let chosen = self.choose(&marked, epoch)?;
         self.keep(&marked, &chosen);
         self.remove_unneeded(epoch, &chosen)?;
-        let groups = Rewriting::groups(&chosen, &marked);
-        self.rewrite(epoch, groups, &marked, &mut roots)?;
+        self.rewrite_if_there_is_room(epoch, &chosen, &marked, &mut roots)?;
         step("gc::seal")?;
-        match journal::seal(inner) {
-            // The next one, with the space that this one has freed, does it.
-            Err(Failure(problem)) if problem.code == ErrorCode::NoSpace => {}
-            sealed => drop(sealed?),
+        let sealed = journal::seal(inner).map(drop);
+        // The next one, with the space that this one has freed, does it.
+        if is_full(&sealed) { Ok(()) } else { sealed }
+    }
+
+    /// Rewriting frees more than it takes, but takes first: on a full disk it has
+    /// the room of the reserve, and if that is too little, it is for another time.
+    fn rewrite_if_there_is_room(
+        &mut self,
+        epoch: u64,
+        chosen: &Chosen,
+        marked: &Marked,
+        roots: &mut Roots,
+    ) -> Result<(), Failure> {
+        let mut tried = self.rewrite(epoch, Rewriting::groups(chosen, marked), marked, roots);
+        if is_full(&tried)
+            && let Some(home) = &self.inner.home
+            && reserve::release(home.path())
+        {
+            tried = self.rewrite(epoch, Rewriting::groups(chosen, marked), marked, roots);
         }
-        Ok(())
+        if is_full(&tried) { Ok(()) } else { tried }
     }
 
     /// The same without a change.
@@ -414,6 +429,11 @@ fn leased_by_only(
             }
         }
     }
+}
+
+/// Whether something failed because the disk is full.
+fn is_full(outcome: &Result<(), Failure>) -> bool {
+    matches!(outcome, Err(Failure(problem)) if problem.code == ErrorCode::NoSpace)
 }
 
 /// An object that something is to be done with.
