@@ -59,6 +59,13 @@ const VERBS: &[Verb] = &[
         to: &[(0, 0), (1, 1)],
     },
     Verb {
+        name: "retention",
+        before: &["put tree0 -n a -t t", "put tree1 -n a", "retention set a --keep-last 1"],
+        line: "retention apply a",
+        from: &[(0, 0), (1, 1)],
+        to: &[(1, 1)],
+    },
+    Verb {
         name: "gc",
         before: &["put tree0 -n a -t t", "put tree1 -n a", "put tree2 -n a", "rm a:v0 a:v2"],
         line: "gc --grace 0s",
@@ -77,7 +84,9 @@ pub(crate) fn verbs() -> impl Iterator<Item = &'static Verb> {
             let words: Vec<_> =
                 words.filter(|word| word.chars().all(char::is_alphabetic)).collect();
             let asked = match words[..] {
-                ["artifact", second, ..] => format!("artifact {second} --help"),
+                [group @ ("artifact" | "retention"), second, ..] => {
+                    format!("{group} {second} --help")
+                }
                 [first, ..] => format!("{first} --help"),
                 [] => panic!("`{}` begins with no verb", verb.line),
             };
