@@ -1,6 +1,7 @@
 //! Places of what the versions need, scope by scope. What no version needs gets
 //! no row: it is a leftover that gc removes.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use heirloom_api::RebuildReport;
@@ -88,13 +89,16 @@ fn mark(
         let Some(last) = page.last() else { return Ok(walk.needed) };
         after = Some(last.id);
         for version in page.iter().filter(|version| version.state != VersionState::Purged) {
-            if !names.contains_key(&version.collection) {
-                let (row, project) =
-                    target.catalog.view(|view| crate::access::home_of(view, version.collection))?;
-                let name = format!("{}/{}/{}", project.entity, project.name, row.name);
-                names.insert(version.collection, (Scope(project.id), name));
-            }
-            let (scope, name) = &names[&version.collection];
+            let (scope, name) = match names.entry(version.collection) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => {
+                    let (row, project) = target
+                        .catalog
+                        .view(|view| crate::access::home_of(view, version.collection))?;
+                    let name = format!("{}/{}/{}", project.entity, project.name, row.name);
+                    unknown.insert((Scope(project.id), name))
+                }
+            };
             walk.version(*scope, version, &format!("{name}:{}", version.index))?;
             done += 1;
             progress("trees", done);

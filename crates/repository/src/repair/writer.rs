@@ -14,6 +14,11 @@ use crate::journal::Piece;
 use crate::problem::Failure;
 use crate::record::VersionRecord;
 
+/// Gives the bytes of a blob: calls the first function whenever it begins, the second
+/// with the bytes as they come, and says where from.
+pub(super) type Fetch<'a> =
+    dyn FnMut(&mut dyn FnMut(), &mut Sink<'_>) -> Result<Option<String>, Failure> + 'a;
+
 /// Stores blobs anew, and puts their new places on record. Of several places of a
 /// blob the one registered last counts.
 pub(super) struct Rewriter<'r> {
@@ -35,7 +40,7 @@ impl<'r> Rewriter<'r> {
         &mut self,
         id: &BlobId,
         scopes: &[Scope],
-        fetch: &mut dyn FnMut(&mut dyn FnMut(), &mut Sink<'_>) -> Result<Option<String>, Failure>,
+        fetch: &mut Fetch<'_>,
     ) -> Result<Option<String>, Failure> {
         let inner = self.inner;
         // Small ones are gathered in memory, larger ones go to a file.
