@@ -5,7 +5,9 @@ use heirloom_api::{Backend, ImportVersion, LineageEdge, Origin, VersionDoc};
 use heirloom_catalog::{CatalogExt, Edit, SqliteCatalog, SqliteOptions};
 use heirloom_core::{ErrorCode, RunId, Timestamp, VersionId};
 use heirloom_manifest::{BlobId, ManifestId};
-use heirloom_repository::{Home, Repository, RepositoryBackend, SystemEnvironment, backup};
+use heirloom_repository::{
+    Home, Repository, RepositoryBackend, SystemEnvironment, backup, restore,
+};
 use heirloom_store::{LocalStore, ObjectKey, Store, StoreExt};
 
 use crate::support::{begin, both, log, name, on_disk, owner, project, resolve, send, tree};
@@ -211,4 +213,19 @@ async fn an_object_that_is_lost_is_no_race() {
     assert_eq!(problem.code, ErrorCode::Corrupt);
     assert_eq!(problem.items.len(), 1);
     assert!(problem.items[0].contains(&garbage[0].to_string()), "{problem:?}");
+}
+
+#[tokio::test]
+async fn drafts_of_the_backup_are_ended_in_what_is_restored() {
+    let (dir, repository) = on_disk();
+    let backend = owner(&repository);
+    let request = sent(&backend, 7, &[("one", b"1")]).await;
+    let (copy, restored) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    backup(dir.path(), copy.path(), Timestamp::from_micros(0), &mut |_| {}).unwrap();
+    restore(copy.path(), restored.path(), &mut |_| {}).unwrap();
+    let there = owner(&Repository::open(restored.path(), SystemEnvironment).unwrap());
+    let problem = there.import_version(request.clone()).await.unwrap_err();
+    assert_eq!(problem.code, ErrorCode::Fenced);
+    // Where it was begun it goes on.
+    backend.import_version(request).await.unwrap();
 }
