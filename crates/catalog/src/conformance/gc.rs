@@ -294,7 +294,8 @@ fn rewriting_moves_what_lives(factory: Factory<'_>) {
 
 fn rewriting_is_refused_when_something_changed(factory: Factory<'_>) {
     let p = |world: &World| Scope(world.project("p"));
-    let changes: [(&str, fn(&World, Scope)); 6] = [
+    type Change = fn(&World, Scope);
+    let changes: [(&str, Change); 6] = [
         ("leased", |world, scope| {
             let draft = world.draft(scope.0, "a", Some("t")).unwrap();
             let object = pack(1, &[]).0.key;

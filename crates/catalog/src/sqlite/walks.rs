@@ -98,8 +98,7 @@ pub(super) fn placed_blobs(
         last = Some((scope, blob));
         seen += 1;
         let unsigned = |at: usize| -> Result<u64> {
-            Ok(u64::try_from(row.get::<_, i64>(at)?)
-                .map_err(|_| damaged("a length is negative"))?)
+            u64::try_from(row.get::<_, i64>(at)?).map_err(|_| damaged("a length is negative"))
         };
         visit(PlacedBlob {
             scope,
