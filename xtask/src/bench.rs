@@ -78,6 +78,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<Verdict>
     bench.start_up()?;
     bench.small_files()?;
     bench.edits()?;
+    bench.freeing()?;
     bench.large_file()?;
     bench.reflinks()?;
     bench.million_files()?;
@@ -259,6 +260,30 @@ impl Bench<'_> {
             });
         }
         Ok(())
+    }
+
+    /// A version of fifty thousand files deleted and freed, of two that share nothing,
+    /// against removing a directory with as many.
+    fn freeing(&mut self) -> anyhow::Result<()> {
+        let work = "rm + gc of 50,000 files";
+        if !self.wanted(work) {
+            return Ok(());
+        }
+        self.tree("small", 50_000, 4096)?;
+        let fill = format!(
+            "rm -rf home cache copy; {ENV} heirloom put -q small -n small -t t; \
+             echo kept > kept; heirloom put -q kept -n small; sync"
+        );
+        self.ratio(
+            work,
+            1.0,
+            "`rm -rf`",
+            Case::new(
+                fill,
+                format!("{ENV} heirloom -q rm small:v0; heirloom -q gc --grace 0; sync"),
+            ),
+            Case::new("rm -rf copy; cp -r small copy; sync", "rm -rf copy; sync"),
+        )
     }
 
     fn large_file(&mut self) -> anyhow::Result<()> {

@@ -51,11 +51,10 @@ pub use error::CatalogError;
 pub use memory::MemoryCatalog;
 pub use row::{
     AliasRow, CollectionKind, CollectionRow, DraftRow, EdgeKind, EdgeRow, EventKind, EventRow,
-    JournalRow, Location, MembershipRow, ObjectNumber, ObjectRow, ObjectState, OperationRow, PartRow,
-    PartSetRow, PartSetState, PlacedBlob, ProjectRow, Root, RunRow, TagRow, VersionRow, VersionState,
+    JournalRow, Location, MembershipRow, ObjectNumber, ObjectRow, ObjectState, OperationRow,
+    PartRow, PartSetRow, PartSetState, PlacedBlob, ProjectRow, Root, RunRow, TagRow, VersionRow,
+    VersionState,
 };
 #[cfg(feature = "sqlite")]
-pub use sqlite::{
-    CatalogFile, OpenMode, SCHEMA, SnapshotTotals, SqliteCatalog, SqliteOptions,
-};
+pub use sqlite::{CatalogFile, OpenMode, SCHEMA, SnapshotTotals, SqliteCatalog, SqliteOptions};
 pub use view::{Catalog, CatalogExt, Edit, Order, Result, Totals, View};

@@ -6,7 +6,7 @@
 //! The rules are the real ones. What they are good for is shown by leaving them
 //! out one at a time: each time some interleaving loses something.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that tells what it saw")]
 
 #[path = "interleavings/actors.rs"]
 mod actors;

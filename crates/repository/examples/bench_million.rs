@@ -7,7 +7,8 @@
 use std::time::Instant;
 
 use heirloom_api::{
-    Backend, BeginDraft, BlobKind, Commit, GcRequest, LineageQuery, Problem, ProjectRef, Towards, Uploader,
+    Backend, BeginDraft, BlobKind, Commit, GcRequest, LineageQuery, Problem, ProjectRef, Towards,
+    Uploader,
 };
 use heirloom_catalog::{
     CatalogExt, CollectionKind, CollectionRow, EdgeKind, EdgeRow, Edit, RunRow, SqliteCatalog,

@@ -470,6 +470,19 @@ impl Chosen {
 /// kilobytes, and opening one costs as much as reading a hundred kilobytes.
 const SMALL_BYTES: u64 = 1 << 20;
 
+/// Packs below this length are rewritten once a quarter of them is dead: it takes a
+/// moment, and repositories of many small versions have only such. Larger ones wait
+/// until half is dead, so that no byte is written more than once per byte freed.
+const LIGHT_BYTES: u64 = 16 << 20;
+
+fn is_sparse(pack: &Tally) -> bool {
+    let live = pack.live() + FRAME_BYTES;
+    match pack.size < LIGHT_BYTES {
+        true => live * 4 < pack.size * 3,
+        false => live * 2 < pack.size,
+    }
+}
+
 /// Small packs from which on they are joined: fewer are not worth the writing.
 const MANY_SMALL: usize = 16;
 
@@ -494,7 +507,7 @@ impl Collector<'_> {
                 What::Unneeded
             } else if !tally.is_pack || tally.state != ObjectState::Live {
                 continue;
-            } else if (tally.live() + FRAME_BYTES) * 2 < tally.size {
+            } else if is_sparse(tally) {
                 What::Sparse
             } else if tally.size < SMALL_BYTES {
                 What::Small

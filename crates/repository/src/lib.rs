@@ -36,9 +36,9 @@ mod docs;
 mod durable;
 mod edit;
 mod environment;
-mod gc;
 mod expire;
 mod freeable;
+mod gc;
 mod home;
 pub mod journal;
 mod lineage;
@@ -63,7 +63,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use heirloom_api::Problem;
-use heirloom_catalog::{Catalog, CatalogError, MemoryCatalog, OpenMode, SqliteCatalog, SqliteOptions};
+use heirloom_catalog::{
+    Catalog, CatalogError, MemoryCatalog, OpenMode, SqliteCatalog, SqliteOptions,
+};
 use heirloom_core::{Caller, ErrorCode};
 use heirloom_store::{LocalStore, MemoryStore, Store};
 
