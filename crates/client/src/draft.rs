@@ -1,7 +1,7 @@
 //! Drafts: artifacts that start from a version.
 
-use heirloom_api::{BaseAlias, ProjectRef, VersionDoc};
-use heirloom_core::{Alias, ArtifactRef, Selector};
+use heirloom_api::{BaseAlias, Problem, ProjectRef, StateDoc, VersionDoc};
+use heirloom_core::{Alias, ArtifactRef, ErrorCode, Selector};
 
 use crate::{Error, Project, Result};
 
@@ -71,14 +71,54 @@ impl Base {
 
     /// The version that the alias names now.
     pub(crate) async fn moved(&self, project: &Project) -> Result<Self> {
+        let doc = self.named_now(project).await?;
+        Ok(Self { doc, rebased: true, ..self.clone() })
+    }
+
+    async fn named_now(&self, project: &Project) -> Result<VersionDoc, Problem> {
         let selector = match &self.alias {
             Some(alias) => Selector::Alias(alias.clone()),
             None => Selector::Index(self.doc.index),
         };
         let reference = ArtifactRef::new(None, None, self.doc.name.clone(), selector);
-        let backend = project.client().backend();
-        let doc = backend.resolve(project.reference().clone(), reference).await?;
-        Ok(Self { doc, rebased: true, ..self.clone() })
+        project.client().backend().resolve(project.reference().clone(), reference).await
+    }
+
+    /// What somebody was told who needed the base: that it has moved, or is gone,
+    /// when it was deleted since it was found.
+    pub(crate) async fn explain(&self, project: &Project, problem: Problem) -> Problem {
+        if problem.code != ErrorCode::NotFound {
+            return problem;
+        }
+        let is_there = match project.client().backend().version(self.doc.id).await {
+            Ok(doc) => doc.state == StateDoc::Committed,
+            Err(_) => false,
+        };
+        if is_there {
+            return problem;
+        }
+        let name = self.name();
+        let Some(_) = &self.alias else {
+            let what = format!("version `{name}`, from which the edit began, was deleted");
+            return Problem::new(ErrorCode::NotFound, what);
+        };
+        let found = match self.named_now(project).await {
+            Ok(doc) => Some(doc.index),
+            Err(problem) if problem.code == ErrorCode::NotFound => None,
+            Err(problem) => return problem,
+        };
+        let now = match found {
+            Some(index) => format!("names {index} now"),
+            None => "names no version now".to_owned(),
+        };
+        let what = format!(
+            "`{}` {now}; the edit began from {}, which was deleted",
+            self.asked(),
+            self.doc.index
+        );
+        let mut moved = Problem::new(ErrorCode::BaseMoved, what);
+        moved.found = found.map(|index| index.to_string());
+        moved
     }
 }
 

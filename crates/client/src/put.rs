@@ -27,7 +27,7 @@ mod sink;
 
 use std::sync::Arc;
 
-use heirloom_api::{BeginDraft, Commit, Committed, VersionRef};
+use heirloom_api::{BeginDraft, Commit, Committed, Problem, VersionRef};
 use heirloom_core::{
     Alias, ArtifactName, ArtifactRef, ArtifactType, DraftId, ErrorCode, IdempotencyKey, RunId,
     Selector, Tag,
@@ -279,8 +279,10 @@ async fn gather(project: &Project, artifact: &Artifact, listener: &Listener) -> 
 
 /// A base, to be read.
 async fn editing(project: &Project, base: &Base) -> Result<Editing> {
-    let downloader = project.client().backend().downloader(base.doc.id).await?;
-    Ok(Editing { base: base.clone(), nodes: Nodes::new(downloader) })
+    match project.client().backend().downloader(base.doc.id).await {
+        Ok(downloader) => Ok(Editing { base: base.clone(), nodes: Nodes::new(downloader) }),
+        Err(problem) => Err(base.explain(project, problem).await.into()),
+    }
 }
 
 /// One operation, however often it is tried.
@@ -303,6 +305,14 @@ impl Log<'_> {
         }
         self.base = Some(base.moved(self.project).await?);
         Ok(true)
+    }
+
+    /// The error, told apart where the base was deleted meanwhile.
+    async fn explain(&self, problem: Problem) -> Error {
+        match &self.base {
+            Some(base) => base.explain(self.project, problem).await.into(),
+            None => problem.into(),
+        }
     }
 
     async fn commit(
@@ -354,7 +364,10 @@ impl Log<'_> {
             artifact_type: self.words.artifact_type.clone(),
             base: self.base.as_ref().map(|base| base.doc.id),
         };
-        let draft = backend.begin_draft(request).await?;
+        let draft = match backend.begin_draft(request).await {
+            Ok(draft) => draft,
+            Err(problem) => return Err(self.explain(problem).await),
+        };
         let outcome = self.send_draft(gathered, listener, ticket, options, &draft).await;
         if let Err(error) = &outcome
             && error.code() != ErrorCode::Fenced
@@ -400,7 +413,10 @@ impl Log<'_> {
         };
         ticket.turn(options).await;
         if let (Some(run), Some(base)) = (self.run, &self.base) {
-            backend.use_version(run, base.doc.id, base.asked()).await?;
+            let used = backend.use_version(run, base.doc.id, base.asked()).await;
+            if let Err(problem) = used {
+                return Err(self.explain(problem).await);
+            }
         }
         drop(Meter::new(listener.clone(), Phase::Commit, None));
         step("client::commit")?;

@@ -244,6 +244,44 @@ async fn a_base_that_moved_fails_or_is_followed() {
 }
 
 #[tokio::test]
+async fn a_base_that_was_deleted_has_moved() {
+    let bench = Bench::new();
+    let v0 = base(&bench).await;
+    let mut other = v0.new_draft();
+    other.add_bytes("other", "1");
+    bench.log(other).await.unwrap();
+    let (old, numbered) = (latest(&bench).await, bench.client.artifact("data:v1").await.unwrap());
+    old.delete(false).await.unwrap();
+
+    let mut draft = old.new_draft();
+    draft.add_bytes("mine", "1");
+    let project = bench.client.default_project();
+    let planned = project.plan(draft.clone(), PutOptions::default()).await.unwrap_err();
+    for error in [bench.log(draft.clone()).await.unwrap_err(), planned] {
+        assert_eq!(error.code(), ErrorCode::BaseMoved, "{error}");
+        assert!(error.to_string().contains("began from v1, which was deleted"), "{error}");
+        assert_eq!(error.problem().unwrap().found.as_deref(), Some("v0"));
+    }
+    let mut fixed = numbered.new_draft();
+    fixed.add_bytes("mine", "1").if_base_moved(IfBaseMoved::Rebase);
+    let error = bench.log(fixed).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::NotFound);
+    assert!(error.to_string().contains("`data:v1`"), "{error}");
+
+    draft.if_base_moved(IfBaseMoved::Rebase);
+    let v2 = bench.log(draft.clone()).await.unwrap();
+    assert_eq!(v2.name(), "data:v2");
+    let paths = bench.paths(&v2).await;
+    assert!(paths.contains(&"mine".into()) && !paths.contains(&"other".into()), "{paths:?}");
+
+    // Where nothing is left the alias is gone too.
+    v2.delete(false).await.unwrap();
+    v0.delete(false).await.unwrap();
+    let error = bench.log(draft).await.unwrap_err();
+    assert!(error.to_string().contains("does not exist"), "{error}");
+}
+
+#[tokio::test]
 async fn many_writers_of_one_alias_all_get_their_change_in() {
     let bench = Bench::new();
     base(&bench).await;
