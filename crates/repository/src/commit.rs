@@ -144,19 +144,20 @@ struct Attempt<'r> {
 
 impl Attempt<'_> {
     fn commit(&self, draft: DraftId) -> Result<Committed, Failure> {
-        // The first try shows what number a record must be written for; a key that
-        // was answered and content that is there already need none.
-        let done = match self.decide(None) {
-            Err(Refusal::IndexTaken { next, predecessor, .. }) => {
-                match self.create(draft, ExpectedIndex { index: next, predecessor }) {
-                    // The draft may have been ended by a twin of this very request.
-                    Err(failure) if failure.0.code == ErrorCode::Fenced => {
-                        self.decide(None).map_err(|_| failure)?
-                    }
-                    other => other?,
+        // A key that was answered and content that is there already need no record.
+        let known = match self.place()? {
+            Some(_) => None,
+            None => self.decide_known()?,
+        };
+        let done = match known {
+            Some(done) => done,
+            None => match self.create(draft) {
+                // The draft may have been ended by a twin of this very request.
+                Err(failure) if failure.0.code == ErrorCode::Fenced => {
+                    self.decide(None).map_err(|_| failure)?
                 }
-            }
-            other => other?,
+                other => other?,
+            },
         };
         if done.created {
             journal::after_commit(self.inner, &self.project, done.version);
@@ -183,52 +184,79 @@ impl Attempt<'_> {
         }
     }
 
+    /// What a record has to be written for, as things stand; `None` when the commit
+    /// makes no version. A look only: no other writer waits for it.
+    fn place(&self) -> Result<Option<ExpectedIndex>, Refusal> {
+        match self.inner.catalog.view(|view| self.rule(view, None)) {
+            Ok(_) => Ok(None),
+            Err(Refusal::IndexTaken { next, predecessor, .. }) => {
+                Ok(Some(ExpectedIndex { index: next, predecessor }))
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// The transaction of a commit that makes no version; `None` when it does by now.
+    fn decide_known(&self) -> Result<Option<rules::Committed>, Refusal> {
+        match self.decide(None) {
+            Err(Refusal::IndexTaken { .. }) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
     /// The transaction. Without a record it makes no version, but tells by
     /// [`Refusal::IndexTaken`] what a record is to be written for.
     fn decide(&self, written: Option<&Written>) -> Result<rules::Committed, Refusal> {
+        self.inner
+            .catalog
+            .transact(|view| self.rule(view, written).map(rules::Decision::into_parts))
+    }
+
+    fn rule(
+        &self,
+        view: &dyn View,
+        written: Option<&Written>,
+    ) -> Result<rules::Decision<rules::Committed>, Refusal> {
         let Self { request, .. } = self;
         let (entries, size) = written.map_or((0, 0), |written| (written.entries, written.size));
-        self.inner.catalog.transact(|view| {
-            rules::commit(
-                view,
-                &rules::Commit {
-                    key: Some(OperationKey {
-                        key: &self.operation.key,
-                        request: self.operation.request,
-                    }),
-                    by: By { actor: self.caller.actor(), at: self.now, admin: false },
-                    project: self.project.id,
-                    name: &request.name,
-                    artifact_type: request.artifact_type.as_ref(),
-                    collection: self.collection,
-                    version: self.version,
-                    digest: self.digest,
-                    root: request.root,
-                    entries,
-                    size,
-                    aliases: &request.aliases,
-                    tags: &request.tags,
-                    description: request.description.as_deref(),
-                    metadata: self.metadata.as_deref(),
-                    ttl: request.ttl,
-                    run: request.run,
-                    provenance: &request.provenance,
-                    attachments: &request.attachments,
-                    draft: request.draft,
-                    force_new: request.force_new,
-                    base_alias: request.base_alias.as_ref().map(|base| (&base.alias, base.version)),
-                    expected: written.map(|written| written.expected),
-                    record: written.map(|written| written.record),
-                    parts: self.parts,
-                },
-            )
-            .map(rules::Decision::into_parts)
-        })
+        rules::commit(
+            view,
+            &rules::Commit {
+                key: Some(OperationKey {
+                    key: &self.operation.key,
+                    request: self.operation.request,
+                }),
+                by: By { actor: self.caller.actor(), at: self.now, admin: false },
+                project: self.project.id,
+                name: &request.name,
+                artifact_type: request.artifact_type.as_ref(),
+                collection: self.collection,
+                version: self.version,
+                digest: self.digest,
+                root: request.root,
+                entries,
+                size,
+                aliases: &request.aliases,
+                tags: &request.tags,
+                description: request.description.as_deref(),
+                metadata: self.metadata.as_deref(),
+                ttl: request.ttl,
+                run: request.run,
+                provenance: &request.provenance,
+                attachments: &request.attachments,
+                draft: request.draft,
+                force_new: request.force_new,
+                base_alias: request.base_alias.as_ref().map(|base| (&base.alias, base.version)),
+                expected: written.map(|written| written.expected),
+                record: written.map(|written| written.record),
+                parts: self.parts,
+            },
+        )
     }
 
     /// Checks the tree, writes a record for the number, and commits; again for
     /// the next number when another commit was faster.
-    fn create(&self, draft: DraftId, mut next: ExpectedIndex) -> Result<rules::Committed, Failure> {
+    fn create(&self, draft: DraftId) -> Result<rules::Committed, Failure> {
         let inner = self.inner;
         let scope = Scope(self.project.id);
         step("repository::check")?;
@@ -236,6 +264,13 @@ impl Attempt<'_> {
             check_new(inner, scope, draft, self.request.root, &self.request.attachments)?;
         let _turn = inner.home.as_ref().and_then(crate::Home::commit_turn);
         for _ in 0..MAX_RACES {
+            // Looked up in this process's turn, so that the record can be kept.
+            let Some(next) = self.place()? else {
+                match self.decide_known()? {
+                    Some(done) => return Ok(done),
+                    None => continue,
+                }
+            };
             let record =
                 inner.catalog.view(|view| self.build_record(view, &next, (entries, size)))?;
             let bytes = record.encode();
@@ -251,9 +286,7 @@ impl Attempt<'_> {
             write::publish_pack(inner, scope, draft, pack)?;
             step("repository::decide")?;
             match self.decide(Some(&Written { entries, size, record, expected: next })) {
-                Err(Refusal::IndexTaken { next: index, predecessor, .. }) => {
-                    next = ExpectedIndex { index, predecessor };
-                }
+                Err(Refusal::IndexTaken { .. }) => {}
                 other => return Ok(other?),
             }
         }
