@@ -30,11 +30,11 @@ fn killed_at_every_change_of_every_command() {
         let arenas = [Arena::new(verb), Arena::new(verb)];
         let attempt = |arena: &Arena, n: u64| {
             arena.reset();
-            let fault = if n % 4 == 0 { Fault::Torn(n) } else { Fault::Kill(n) };
+            let fault = if n.is_multiple_of(4) { Fault::Torn(n) } else { Fault::Kill(n) };
             let (ran, report) = arena.run(tracer, false, Some(fault));
             let call = report.fired.as_deref().unwrap_or("nothing");
             assert_eq!(ran.code, if report.fired.is_some() { -9 } else { 0 }, "{}", ran.err);
-            arena.check(&ran, &format!("a kill at {n}: {call}"), n % 8 == 0);
+            arena.check(&ran, &format!("a kill at {n}: {call}"), n.is_multiple_of(8));
             report.fired.is_some()
         };
         kills += sweep(&arenas, u64::MAX, attempt);

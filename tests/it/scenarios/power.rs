@@ -21,7 +21,7 @@ const LIFE: [(&str, &[(u64, usize)]); 6] = [
 ];
 
 /// States tried in one run.
-const STATES: usize = 600;
+const STATES: usize = 400;
 
 type Content = &'static [(u64, usize)];
 
