@@ -14,8 +14,7 @@ use crate::exit::Failure;
 use crate::printer::Printer;
 
 /// What to do about a repository that cannot even be opened.
-const CANNOT_OPEN: &str =
-    "what is stored was not touched; put this file back from a backup of the repository, or make the \
+const CANNOT_OPEN: &str = "what is stored was not touched; put this file back from a backup of the repository, or make the \
      catalog anew from what is stored with `heirloom repair --rebuild-catalog`";
 
 /// One execution of the command. Nothing is opened before it is asked for.

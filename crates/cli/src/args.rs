@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    abort, add_ref, admin, alias, cache, cat, completions, cp, dev, diff, doctor, du, edit, files, gc, finish,
-    get, impact, init, lineage, link, log, ls, manifest, parts, project, pull, push, put, rename, repair, restore, retention, rm,
-    run, show, tag, update, upgrade, upsert, use_, verify, whence,
+    abort, add_ref, admin, alias, cache, cat, completions, cp, dev, diff, doctor, du, edit, files,
+    finish, gc, get, impact, init, lineage, link, log, ls, manifest, parts, project, pull, push,
+    put, rename, repair, restore, retention, rm, run, show, tag, update, upgrade, upsert, use_,
+    verify, whence,
 };
 
 /// Versioned machine-learning artifacts with lineage

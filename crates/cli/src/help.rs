@@ -11,7 +11,17 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Lineage", &["run", "whence", "lineage", "impact"]),
     (
         "Repository",
-        &["verify", "repair", "du", "project", "manifest", "cache", "init", "doctor", "completions"],
+        &[
+            "verify",
+            "repair",
+            "du",
+            "project",
+            "manifest",
+            "cache",
+            "init",
+            "doctor",
+            "completions",
+        ],
     ),
 ];
 

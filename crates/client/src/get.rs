@@ -19,8 +19,8 @@ use heirloom_refs::{OpenOptions, PinKind, Registry, VerifyingBody};
 use heirloom_worktree::{Existing, Expected, LinkMode, Placed, Writer, WriterOptions};
 
 use crate::client::blocking_task;
-use crate::error::step;
 use crate::download::{Download, Downloaded, Filter, Unproven};
+use crate::error::step;
 use crate::nodes::{Nodes, read_problem};
 use crate::progress::{Meter, Phase};
 use crate::{Error, Result};

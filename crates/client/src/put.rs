@@ -36,8 +36,8 @@ use heirloom_manifest::{ManifestId, NodeId};
 use heirloom_worktree::NameRule;
 
 use crate::client::blocking_task;
-use crate::error::step;
 use crate::draft::{Base, IfBaseMoved};
+use crate::error::step;
 use crate::logged::Ticket;
 use crate::nodes::Nodes;
 use crate::progress::{Listener, Meter, Phase};

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::pin::Pin;
 
 use heirloom_api::{
-    Committed, Expected, LineageDoc, LineageNode, LineageQuery, ProjectRef, RunDoc,
-    Towards, UpdateVersion, VerifyReport, VersionDoc,
+    Committed, Expected, LineageDoc, LineageNode, LineageQuery, ProjectRef, RunDoc, Towards,
+    UpdateVersion, VerifyReport, VersionDoc,
 };
 use heirloom_core::{
     Alias, ArtifactName, ArtifactRef, ArtifactType, ErrorCode, Selector, Tag, VersionIndex,

@@ -84,6 +84,6 @@ mod tests {
         assert_eq!(text, r#"{"keep_last":3,"tagged":true}"#);
         assert_eq!(serde_json::from_str::<Retention>(&text).unwrap(), retention);
         assert!(serde_json::from_str::<Retention>("{}").unwrap().is_empty());
-        assert!(serde_json::from_str::<Retention>(r#"{"keep_lsat":3}"#).is_err());
+        assert!(serde_json::from_str::<Retention>(r#"{"keep_newest":3}"#).is_err());
     }
 }

@@ -39,7 +39,8 @@ fn main() {
         assert!(blobs as u64 >= count);
     });
     timed("check the whole tree", || {
-        check_tree(&mut nodes, &heirloom_manifest::empty_tree(), &tree.root, |_, _| Ok(())).unwrap();
+        check_tree(&mut nodes, &heirloom_manifest::empty_tree(), &tree.root, |_, _| Ok(()))
+            .unwrap();
     });
     const LOOKUPS: u64 = 1000;
     timed("1000 look-ups", || {

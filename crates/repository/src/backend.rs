@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use heirloom_api::{
     AddPart, AddedPart, Backend, BackendInfo, BeginDraft, CollectionDoc, Commit, Committed, Delete,
-    DeletedDoc, Downloader, DraftDoc, EntryPage, EventDoc, Expected, FinishParts, FinishedParts, Found,
-    ImportVersion, ImportedRun, LineageDoc, LineageEdge, LineageQuery, ListVersions, PartSetDoc,
-    Pending, Problem, ProjectDoc, ProjectRef, Restore, RestoredDoc, RetentionDoc,
-    RunDoc, RunVersion, StartRun, UpdateCollection, UpdateProject,
-    UpdateRun, UpdateVersion, Uploader, UsageBy, UsageReport, VerifyAll, VerifyReport, VersionDoc,
+    DeletedDoc, Downloader, DraftDoc, EntryPage, EventDoc, Expected, FinishParts, FinishedParts,
+    Found, ImportVersion, ImportedRun, LineageDoc, LineageEdge, LineageQuery, ListVersions,
+    PartSetDoc, Pending, Problem, ProjectDoc, ProjectRef, Restore, RestoredDoc, RetentionDoc,
+    RunDoc, RunVersion, StartRun, UpdateCollection, UpdateProject, UpdateRun, UpdateVersion,
+    Uploader, UsageBy, UsageReport, VerifyAll, VerifyReport, VersionDoc,
 };
 use heirloom_catalog::{CatalogExt, ProjectRow, VersionRow};
 use heirloom_core::{
-    Alias, ArtifactName, ArtifactRef, Caller, DraftId, EntityName, ErrorCode, ProjectName, Retention, RunId,
-    RunName, Scope, Tag, VersionId, VersionIndex,
+    Alias, ArtifactName, ArtifactRef, Caller, DraftId, EntityName, ErrorCode, ProjectName,
+    Retention, RunId, RunName, Scope, Tag, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, Entry, LogicalPath, Tree};
 
@@ -21,7 +21,8 @@ use crate::problem::Failure;
 use crate::read::{LocalDownloader, Nodes};
 use crate::write::LocalUploader;
 use crate::{
-    Inner, access, browse, commit, delete, edit, lineage, parts, read, retention, transfer, usage, verify, whence,
+    Inner, access, browse, commit, delete, edit, lineage, parts, read, retention, transfer, usage,
+    verify, whence,
 };
 
 /// A repository as one caller sees it.

@@ -13,8 +13,8 @@ use heirloom_catalog::{
     CatalogExt, CollectionRow, Location, MembershipRow, ProjectRow, RunRow, View,
 };
 use heirloom_core::{
-    Alias, ArtifactName, Caller, CollectionId, DraftId, IdempotencyKey,
-    ProjectId, Role, RunId, RunName, RunState, Scope, Tag, VersionId, VersionIndex,
+    Alias, ArtifactName, Caller, CollectionId, DraftId, IdempotencyKey, ProjectId, Role, RunId,
+    RunName, RunState, Scope, Tag, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, Link, NodeId};
 use heirloom_store::ObjectKey;

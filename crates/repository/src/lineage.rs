@@ -1,10 +1,12 @@
 //! Lineage questions: the catalog feeds the engine breadth-first, in batches,
 //! and once with everything when a walk outgrows them.
 
-use std::collections::{BTreeMap, HashMap};
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
-use heirloom_api::{DeletionDoc, LineageDoc, LineageEdge, LineageNode, LineageQuery, Problem, Towards};
+use heirloom_api::{
+    DeletionDoc, LineageDoc, LineageEdge, LineageNode, LineageQuery, Problem, Towards,
+};
 use heirloom_catalog::{CatalogExt, EdgeKind, EdgeRow, View};
 use heirloom_core::{Alias, Caller, CollectionId, RunId, Timestamp, VersionId, VersionIndex};
 use heirloom_lineage::{Edge, Infos, NodeKey, Options, Subgraph, Walk};

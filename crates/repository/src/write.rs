@@ -18,7 +18,7 @@ use heirloom_store::{
 };
 
 use crate::Inner;
-use crate::problem::{Failure, store_problem, step};
+use crate::problem::{Failure, step, store_problem};
 
 /// Bytes of a file read at a time.
 const COPY_BUFFER: usize = 1 << 20;

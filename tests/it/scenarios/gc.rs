@@ -112,22 +112,19 @@ fn garbage(sandbox: &Sandbox) -> u64 {
     told["freed"].as_u64().unwrap()
 }
 
+/// For some puts; or, with `HEIRLOOM_SOAK_GC`, for so many minutes with sixteen
+/// writers (`cargo xtask soak --gc`).
 #[test]
 fn writers_beside_two_collectors_lose_nothing_and_all_garbage_goes() {
     let sandbox = Sandbox::in_memory();
-    let tally = work(&sandbox, WRITERS, |round| round < PUTS);
-    settled(&sandbox, WRITERS as u64, &tally);
-}
-
-/// `HEIRLOOM_SOAK_GC` says for how many minutes.
-#[test]
-#[ignore = "takes minutes: cargo xtask soak --gc"]
-fn sixteen_writers_beside_two_collectors_for_minutes() {
-    let minutes = std::env::var("HEIRLOOM_SOAK_GC").ok().and_then(|text| text.parse().ok());
-    let end = Instant::now() + Duration::from_secs(60 * minutes.unwrap_or(5));
-    let sandbox = Sandbox::in_memory();
-    let tally = work(&sandbox, 16, |_| Instant::now() < end);
-    settled(&sandbox, 16, &tally);
+    let minutes = std::env::var("HEIRLOOM_SOAK_GC").ok().map(|text| text.parse::<u64>().unwrap());
+    let writers = if minutes.is_some() { 16 } else { WRITERS };
+    let end = minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
+    let tally = work(&sandbox, writers, |round| match end {
+        Some(end) => Instant::now() < end,
+        None => round < PUTS,
+    });
+    settled(&sandbox, writers as u64, &tally);
 }
 
 #[test]

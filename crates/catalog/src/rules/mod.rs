@@ -10,8 +10,8 @@ mod commit;
 mod delete;
 mod draft;
 mod expire;
-mod import;
 mod gc;
+mod import;
 mod journal;
 mod link;
 mod lookup;
@@ -46,12 +46,12 @@ pub use draft::{
     BeginDraft, Begun, Claim, Claimed, Publish, abort_draft, begin_draft, check_draft, claim,
     claim_check, publish,
 };
+pub use expire::{Expire, Expired, expire, expires_at};
 pub use gc::{
     ANSWERS_KEPT, Copied, Purge, Rewrite, bump_epoch, condemn, doom, drop_answers, end_drafts,
     is_purgeable, purge, remove, rewrite,
 };
 pub use import::{ImportVersion, already_here, import_edges, import_run, import_version};
-pub use expire::{Expire, Expired, expire, expires_at};
 pub use link::{Link, Linked, Unlink, Unlinked, link, unlink};
 pub use lookup::{
     Resolved, find_collection, find_project, membership_of, nearest_collections, resolve,
@@ -63,9 +63,7 @@ pub use parts::{
     expire_parts, find_part_set, open_part_set, part_set_end, part_set_expired,
 };
 pub use refusal::{Holder, Refusal};
-pub use restore::{
-    RestoreVersion, RestoreVersions, Restored, restore_version, restore_versions,
-};
+pub use restore::{RestoreVersion, RestoreVersions, Restored, restore_version, restore_versions};
 pub use retention::{
     AppliedRetention, ApplyRetention, Decided, Facts, Keep, SetRetention, Use, Verdict,
     apply_retention, explain, facts, set_retention,

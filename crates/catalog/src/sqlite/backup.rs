@@ -47,10 +47,8 @@ impl CatalogFile {
     /// [`CatalogError::Damaged`] when it is no catalog.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
-        let cannot = |what: String| CatalogError::CannotOpen {
-            path: path.display().to_string(),
-            what,
-        };
+        let cannot =
+            |what: String| CatalogError::CannotOpen { path: path.display().to_string(), what };
         if !path.is_file() {
             return Err(cannot("the file does not exist".to_owned()));
         }
@@ -134,9 +132,7 @@ impl CatalogFile {
             });
         }
         copy.close().map_err(|(_, error)| error)?;
-        std::fs::File::open(target)
-            .and_then(|file| file.sync_all())
-            .map_err(|error| io(&error))
+        std::fs::File::open(target).and_then(|file| file.sync_all()).map_err(|error| io(&error))
     }
 
     /// Every object that is not being deleted, with its length in bytes.
