@@ -194,7 +194,7 @@ impl Import<'_> {
     }
 }
 
-/// Brings a run, unless it is here.
+/// Brings a run, or the end of one that was running when it came.
 pub(crate) fn import_run(
     inner: &Inner,
     caller: &Caller,
@@ -207,10 +207,10 @@ pub(crate) fn import_run(
         Some(_) => access::run(view, caller, run.run.id, Role::Writer).map(Some),
         None => Ok(None),
     })?;
-    if let Some((row, project)) = here {
-        return Ok(ImportedRun { run: docs::run(&row, &project)?, created: false });
-    }
-    let project = edit::ensure_project(inner, caller, &named)?;
+    let project = match here {
+        Some((_, project)) => project,
+        None => edit::ensure_project(inner, caller, &named)?,
+    };
     let row = RunRow {
         id: run.run.id,
         project: project.id,

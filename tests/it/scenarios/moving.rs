@@ -199,6 +199,34 @@ fn a_run_whose_name_is_taken_comes_under_another() {
 }
 
 #[test]
+fn a_run_that_was_running_ends_with_the_next_push() {
+    let sandbox = Sandbox::new();
+    sandbox.images();
+    sandbox.ok("run start --id train");
+    sandbox.ok("put images -n animals -t dataset --run default/train");
+    sandbox.ok("push animals --to other");
+    let state = || -> Value { sandbox.json("--home other run show default/train") };
+    assert_eq!(state()["state"], "running");
+    sandbox.ok("run finish default/train --exit-code 3 --summary {\"loss\":2}");
+    sandbox.ok("push animals --to other");
+    let here: Value = sandbox.json("run show default/train");
+    assert_eq!(here["state"], "failed");
+    for field in ["state", "exit_code", "ended_at", "summary"] {
+        assert_eq!(state()[field], here[field], "{field}");
+    }
+    // What has ended there stays as it is.
+    sandbox.ok("pull animals --from other");
+    sandbox.ok("run start --id late");
+    sandbox.ok("use animals --run default/late");
+    sandbox.ok("push animals --to other");
+    sandbox.ok("--home other run finish default/late");
+    sandbox.ok("run finish default/late --exit-code 1");
+    sandbox.ok("push animals --to other");
+    let late: Value = sandbox.json("--home other run show default/late");
+    assert_eq!(late["state"], "finished");
+}
+
+#[test]
 fn a_push_that_was_killed_goes_on_where_it_was() {
     let sandbox = Sandbox::new();
     let total: u64 = 8 * (3 << 20) + 300 * 2000;

@@ -2,8 +2,8 @@
 //! what is here already, by its id, is not brought again.
 
 use heirloom_core::{
-    ArtifactName, ArtifactType, CollectionId, DraftId, ProjectId, Provenance, RunId, Scope, Tag,
-    Timestamp, Ttl, VersionId, VersionIndex,
+    ArtifactName, ArtifactType, CollectionId, DraftId, ProjectId, Provenance, RunId, RunState,
+    Scope, Tag, Timestamp, Ttl, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, ManifestId, NodeId};
 use serde_json::json;
@@ -251,8 +251,9 @@ fn check_stored(
 }
 
 /// Brings a run; the row is what the other repository says of it. A run that is
-/// here already, by its id, stays as it is. Where another run of the project has
-/// the name, this one gets `spare` instead.
+/// here already, by its id, stays as it is, except that one that is running here
+/// ends as it has ended there. Where another run of the project has the name, this
+/// one gets `spare` instead.
 ///
 /// The answer says what is here now, and whether it was brought.
 ///
@@ -265,7 +266,18 @@ pub fn import_run(
     spare: &heirloom_core::RunName,
 ) -> Result<Decision<(RunRow, bool)>, Refusal> {
     if let Some(row) = view.run(run.id)? {
-        return Ok(Decision::unchanged((row, false)));
+        if row.state != RunState::Running || run.state == RunState::Running {
+            return Ok(Decision::unchanged((row, false)));
+        }
+        check_json_object("summary", run.summary.as_deref())?;
+        let ended = RunRow {
+            state: run.state,
+            exit_code: run.exit_code,
+            ended_at: run.ended_at,
+            summary: run.summary.clone().or_else(|| row.summary.clone()),
+            ..row
+        };
+        return Ok(Decision { edits: vec![Edit::PutRun(ended.clone())], answer: (ended, false) });
     }
     let mut run = run.clone();
     if view.run_by_name(run.project, &run.name)?.is_some() {
