@@ -134,7 +134,7 @@ pub use transfer::{AliasKept, AliasPolicy, TransferOptions, TransferReport, Tran
 pub use version::{Differences, LineageRequest, TreeCheck, Version};
 
 #[cfg(feature = "embedded")]
-pub use heirloom_repository::{BackupInfo, BackupReport, Keep, Upgraded};
+pub use heirloom_repository::{BackupInfo, BackupReport, FORMAT, Keep, Upgraded};
 
 pub use heirloom_api as api;
 pub use heirloom_core as core;

@@ -130,6 +130,8 @@ fn a_complete_backup_of_an_older_format_is_restored_and_upgraded() {
     sandbox.fails(2, "--home backup upgrade").says("is a backup");
     sandbox.ok("admin restore backup --home restored --no-verify");
     sandbox.fails(1, "--home restored ls").says("has format 1");
+    // It is whole, though nothing can be looked for in its catalog yet.
+    sandbox.ok("admin restore backup --home other").says("is of format 1").says("heirloom upgrade");
     sandbox.ok("--home restored upgrade --no-backup");
     assert!(!sandbox.path("restored/upgrade-backup-1").exists());
     sandbox.ok("--home restored verify");

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use heirloom::{BackupReport, ClientOptions, Progress};
+use heirloom::{BackupReport, ClientOptions, FORMAT, Progress};
 use heirloom_core::{ErrorCode, Timestamp};
 use serde::Serialize;
 
@@ -68,7 +68,16 @@ pub(crate) async fn restore(app: &App, args: RestoreArgs) -> Result<(), Failure>
         app.printer.warning(format!("not restored: {}", text::escaped(what)));
     }
     let answer = BackedUp::new(home, &report);
-    if args.no_verify {
+    let older = report.info.format < FORMAT;
+    if older {
+        app.printer.warning(format!(
+            "the backup is of format {}, and so is what was made of it: `heirloom upgrade`, then \
+             `heirloom verify`",
+            report.info.format
+        ));
+    }
+    if args.no_verify || older {
+        // Every object was hashed on the way; the catalog is read in this format only.
         app.printer.answer(&answer)?;
     } else {
         app.printer.note(answer.line());
