@@ -17,9 +17,11 @@ pub(crate) fn of(error: &Error) -> Option<String> {
         Error::FileAndDirectory { .. } => {
             Some("take out what is in the way with `--remove`, which comes before `--add`".into())
         }
-        Error::Collision { .. } => {
-            Some("put one of them elsewhere with `--as`, in a put of its own".into())
-        }
+        Error::Collision { .. } => Some(
+            "put one of them elsewhere: with `--as` in a put of its own, or `--add PATH=LOGICAL` \
+                 in an edit"
+                .into(),
+        ),
         _ => of_message(&error.to_string()).or_else(|| by_code(error.code())),
     }
 }
@@ -63,8 +65,20 @@ fn of_problem(problem: &heirloom_api::Problem) -> Option<String> {
         (ErrorCode::NotFound, _) if problem.message.contains(" was purged") => {
             Some("lineage and `heirloom log` go on to tell of it; its bytes are gone".into())
         }
+        (ErrorCode::NotFound, _) if problem.message.ends_with(" is deleted") => Some(
+            "`heirloom artifact restore` makes it readable again; `heirloom ls NAME --deleted` says \
+             until when it can"
+                .into(),
+        ),
+        (ErrorCode::NotFound, _) if problem.message.starts_with("backup ") => {
+            Some("name the directory that `heirloom admin backup` was given".into())
+        }
         (ErrorCode::NotFound, _) => {
-            Some("`heirloom ls` lists the artifacts of a project, `heirloom ls NAME` the versions of one".into())
+            Some(
+                "`heirloom ls` lists the artifacts of a project, `heirloom ls NAME` the versions of \
+                 one; with `--deleted` also what can be restored"
+                    .into(),
+            )
         }
         (ErrorCode::BaseMoved, Some(_)) => Some(
             "nothing was committed; look at what changed with `heirloom diff`, and repeat the command, or let \

@@ -3,9 +3,10 @@
 
 use heirloom_api::{Problem, ProjectRef};
 use heirloom_catalog::rules::{self, Refusal, Resolved};
-use heirloom_catalog::{CollectionRow, ProjectRow, RunRow, VersionRow, View};
+use heirloom_catalog::{CollectionRow, ProjectRow, RunRow, VersionRow, VersionState, View};
 use heirloom_core::{
-    ArtifactRef, Caller, CollectionId, ErrorCode, ProjectId, ProjectName, Role, RunId, VersionId,
+    ArtifactRef, Caller, CollectionId, ErrorCode, ProjectId, ProjectName, Role, RunId, Selector,
+    VersionId,
 };
 
 use crate::problem::Failure;
@@ -66,7 +67,13 @@ pub(crate) fn resolve(
 ) -> Result<Resolved, Failure> {
     let named = named(default, reference);
     require_named(caller, &named, wanted)?;
-    rules::resolve(view, reference, &default.entity, &default.project).map_err(|mut refusal| {
+    let resolved = rules::resolve(view, reference, &default.entity, &default.project);
+    if let Err(Refusal::NotFound { what: "version", .. }) = &resolved
+        && let Some(problem) = deleted(view, default, reference)?
+    {
+        return Err(problem.into());
+    }
+    resolved.map_err(|mut refusal| {
         if let Refusal::NotFound { what: "project", nearest, .. } = &mut refusal {
             nearest.retain(|name| {
                 ProjectName::new(name)
@@ -75,6 +82,25 @@ pub(crate) fn resolve(
         }
         refusal.into()
     })
+}
+
+/// That the version of this number was there once.
+fn deleted(
+    view: &dyn View,
+    default: &ProjectRef,
+    reference: &ArtifactRef,
+) -> Result<Option<Problem>, Failure> {
+    let Selector::Index(index) = reference.selector() else { return Ok(None) };
+    let (_, collection) =
+        rules::resolve_collection(view, reference, &default.entity, &default.project)?;
+    let Some(member) = view.membership(collection.id, *index)? else { return Ok(None) };
+    let how = match view.version(member.version)?.map(|version| version.state) {
+        Some(VersionState::Deleted { .. }) => "is deleted",
+        Some(VersionState::Purged) => "was purged: its time to be restored is over",
+        Some(VersionState::Committed) | None => return Ok(None),
+    };
+    let what = format!("version `{}:{index}` {how}", collection.name);
+    Ok(Some(Problem::new(ErrorCode::NotFound, what)))
 }
 
 /// The project that a reference means.

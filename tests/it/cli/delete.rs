@@ -107,7 +107,10 @@ fn a_whole_artifact_goes_and_comes_back() {
     // A recreated artifact is a new one: another type, numbers from 0.
     sandbox.ok("rm a --all-versions");
     sandbox.ok("put d -n a -t other").prints("a:v0\n");
-    sandbox.fails(4, "artifact restore a:v1").says("artifact `a` exists already");
+    sandbox
+        .fails(4, "artifact restore a:v1")
+        .says("artifact `a` exists already")
+        .says("heirloom artifact rename");
     sandbox.ok("artifact rename a b");
     sandbox.ok("artifact restore a:v1").prints("a:v1\n");
 }
@@ -124,6 +127,12 @@ fn restore_takes_many_and_says_what_it_cannot() {
     sandbox.fails(1, "artifact restore b:v0").says("artifact `b` does not exist");
     assert_eq!(indexes(&sandbox, "ls a"), [1], "all or none");
     sandbox.fails(1, "rm a:v0").says("`a:v0` is deleted already, restorable until ");
+    for verb in
+        ["get a:v0", "artifact cat a:v0 n", "diff a:v0 a:v1", "artifact edit a:v0 --remove n"]
+    {
+        sandbox.fails(1, verb).says("version `a:v0` is deleted").says("heirloom artifact restore");
+    }
+    sandbox.fails(1, "get nothing").says("--deleted");
     sandbox.ok("artifact restore a:v2 a:v0").prints("a:v2\na:v0\n");
     assert_eq!(indexes(&sandbox, "ls a:latest"), [2]);
 }
@@ -196,6 +205,14 @@ fn lifetimes_are_inherited_and_end_in_a_delete() {
     let log = sandbox.ok("log a:v1");
     assert!(log.out.contains("deleted v1 (expired)"), "{}", log.out);
     sandbox.ok("artifact restore a:v1").says("had expired and lives for ever now");
+    // A collector tells of what it ends, as well.
+    sandbox.ok("artifact update a:v1 --ttl 1s");
+    for (verb, told) in [("gc --dry-run", "1 version would expire"), ("gc", "1 version expired")] {
+        let out = sandbox.ok(verb).out;
+        assert!(out.starts_with(told), "{out}");
+    }
+    assert_eq!(indexes(&sandbox, "ls a"), [3, 2, 0]);
+    sandbox.ok("artifact restore a:v1");
     sandbox.ok("retention apply a");
     assert_eq!(indexes(&sandbox, "ls a"), [3, 2, 1, 0]);
 }

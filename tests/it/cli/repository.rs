@@ -15,6 +15,7 @@ fn verify_is_whole_and_du_counts() {
 
     let stored: Stored = sandbox.json("verify");
     assert!(stored.ok && stored.versions == 3 && stored.damages.is_empty());
+    assert_eq!((stored.leftovers, stored.leftover_bytes), (0, 0));
     assert!(sandbox.ok("verify").out.starts_with("3 versions: whole"));
 
     let du: Du = sandbox.json("du --by version --project default");
@@ -34,6 +35,11 @@ fn verify_is_whole_and_du_counts() {
         projects.projects.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(),
         ["default", "p"]
     );
+    assert!(!sandbox.ok("project ls").out.contains("LIVE"));
+    sandbox.ok("project update --ttl 1h").says("live 1 hour unless");
+    let listed = sandbox.ok("project ls").out;
+    assert!(listed.contains("VERSIONS LIVE") && listed.contains("1 hour"), "{listed}");
+    sandbox.ok("project update --ttl never");
 
     sandbox.ok("--project team/p put images/more.bin -n b -t t");
     let du: Du = sandbox.json("du --by project");

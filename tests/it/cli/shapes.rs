@@ -358,6 +358,8 @@ pub(crate) struct Stored {
     pub(crate) blobs: u64,
     pub(crate) bytes: u64,
     pub(crate) damages: Vec<Damage>,
+    pub(crate) leftovers: u64,
+    pub(crate) leftover_bytes: u64,
 }
 
 #[derive(Debug, Deserialize)]

@@ -66,6 +66,13 @@ impl Answer for Freed {
         for damage in &report.damages {
             printer.line(super::verify::damage_line(damage))?;
         }
+        if report.expired > 0 {
+            let verb = if report.dry_run { "would expire" } else { "expired" };
+            printer.line(format!(
+                "{} {verb}, restorable for 7 days (`heirloom ls --deleted`)",
+                text::count(report.expired, "version", "versions"),
+            ))?;
+        }
         for version in report.purged_versions.iter().take(NAMED) {
             let what = if report.dry_run { "would be gone for good" } else { "gone for good" };
             printer.line(format!("{}: {what}", text::escaped(&version.to_string())))?;

@@ -63,17 +63,23 @@ pub(crate) struct Projects {
 
 impl Answer for Projects {
     fn text(&self, printer: &Printer) -> io::Result<()> {
+        let lives = self.projects.iter().any(|project| !show::ttl(project.ttl).is_empty());
         let mut table = Table::new(["PROJECT", "ARTIFACTS", "CREATED"]).right(&[1]);
+        if lives {
+            table = table.and("VERSIONS LIVE");
+        }
         for project in &self.projects {
             let entity = match project.entity == EntityName::local() {
                 true => String::new(),
                 false => format!("{}/", project.entity),
             };
-            table.row([
+            let mut cells = vec![
                 text::escaped(&format!("{entity}{}", project.name)),
                 text::number(project.collections),
                 text::time(project.created_at),
-            ]);
+            ];
+            cells.extend(lives.then(|| show::ttl(project.ttl)));
+            table.row(cells);
         }
         table.print(printer)
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use heirloom_core::{ArtifactRef, Selector};
+use heirloom_core::{ArtifactRef, ErrorCode, Selector};
 use serde::Serialize;
 
 use crate::app::App;
@@ -37,7 +37,18 @@ pub(crate) async fn run(app: &App, args: Args) -> Result<Restored, Failure> {
         }
     }
     let references = args.references.iter().map(ToString::to_string);
-    let restored = app.project()?.restore(references).await?;
+    let restored = app.project()?.restore(references).await.map_err(|error| {
+        let taken = error.to_string().ends_with(" exists already");
+        let failure = Failure::from(error);
+        match taken {
+            true => failure.hint_for(ErrorCode::Conflict, || {
+                "another artifact has the name now: give that one another with `heirloom artifact \
+                 rename`, or delete it"
+                    .into()
+            }),
+            false => failure,
+        }
+    })?;
     let name = |one: &heirloom_api::RestoredDoc| app.name_of(&one.version);
     Ok(Restored {
         made_endless: restored.iter().filter(|one| one.kept).map(name).collect(),

@@ -134,11 +134,11 @@ pub(crate) fn ttl(ttl: Ttl) -> String {
         Ttl::Inherit => String::new(),
         Ttl::Never => "for ever".to_owned(),
         Ttl::Seconds(seconds) => {
-            let units = [(604_800, "weeks"), (86_400, "days"), (3600, "hours"), (60, "minutes")];
+            let units =
+                [(604_800, "week"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second")];
             let unit = units.iter().find(|(size, _)| seconds.is_multiple_of(*size));
-            unit.map_or(format!("{seconds} seconds"), |(size, name)| {
-                format!("{} {name}", seconds / size)
-            })
+            let (size, name) = unit.unwrap_or(&(1, "second"));
+            text::count(seconds / size, name, &format!("{name}s"))
         }
     }
 }
@@ -146,6 +146,15 @@ pub(crate) fn ttl(ttl: Ttl) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lifetimes_are_counted_in_their_largest_unit() {
+        let said = |seconds| ttl(Ttl::Seconds(seconds));
+        assert_eq!(said(1), "1 second");
+        assert_eq!(said(61), "61 seconds");
+        assert_eq!(said(3600), "1 hour");
+        assert_eq!(said(3 * 86_400), "3 days");
+    }
 
     #[test]
     fn commands_can_be_pasted_into_a_shell() {
