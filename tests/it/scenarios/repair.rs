@@ -4,11 +4,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use heirloom_testkit::fixtures;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 
-use crate::support::Sandbox;
+use crate::scenarios::points::held;
+use crate::support::{Ran, Sandbox};
 
 /// Every object of a repository.
 fn objects(home: &Path) -> Vec<PathBuf> {
@@ -195,6 +198,38 @@ fn a_lost_catalog_is_made_anew() {
     assert_eq!(ran.out, "animals:v2\n");
     sandbox.ok("artifact restore other:v0");
     sandbox.ok("verify");
+}
+
+/// What somebody commits to the old catalog while a new one is made would be lost.
+#[test]
+fn a_catalog_is_rebuilt_while_nobody_uses_it() {
+    let sandbox = Sandbox::in_memory();
+    filled(&sandbox);
+    let gate = sandbox.path("../gate");
+    for step in ["client::commit", "gc::remove"] {
+        let _ = fs::remove_file(&gate);
+        mknodat(CWD, &gate, FileType::Fifo, Mode::from(0o600), 0).unwrap();
+        sandbox.write("images/labels.csv", format!("beside {step}"));
+        let line = if step.starts_with("gc") { "gc --grace 0" } else { "put images -n animals" };
+        let mut command = sandbox.command(line.split_whitespace());
+        command.env("FAILPOINTS", format!("{step}=1*return(hold {})", gate.display()));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        if step.starts_with("gc") {
+            sandbox.ok("rm animals:v2");
+        }
+        let mut child = command.spawn().unwrap();
+        let opened = held(&mut child, &gate);
+        assert!(opened.is_some(), "{step} was not reached");
+        let refused = sandbox.fails(1, "repair --rebuild-catalog");
+        refused.says("another process uses");
+        drop(opened);
+        let ran = Ran::of(child.wait_with_output().unwrap());
+        assert_eq!(ran.code, 0, "{step}: {}", ran.err);
+        let before = sandbox.ok("--json ls animals").out;
+        sandbox.ok("repair --rebuild-catalog");
+        assert_eq!(sandbox.ok("--json ls animals").out, before, "{step}");
+        sandbox.ok("verify");
+    }
 }
 
 /// A row that does not match its checksum any more.

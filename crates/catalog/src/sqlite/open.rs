@@ -1,6 +1,7 @@
 //! Opening: the first connection of a handle, which may make or upgrade the
 //! file, and the later ones, which only follow.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,7 +23,20 @@ pub(super) enum How {
 
 /// Opens the first connection; says how it went and what may be done with it.
 pub(super) fn first(path: &Path, options: &SqliteOptions) -> Result<(Connection, How, Access)> {
-    open_as_allowed(path, options).map_err(|error| named(path, error))
+    loop {
+        let before = identity(path);
+        let opened = open_as_allowed(path, options).map_err(|error| named(path, error))?;
+        // A rebuild has the file to itself until it has put another in its place: who
+        // came meanwhile and waited has the old one. Now nobody can, as we look in it.
+        if before.is_none() || before == identity(path) {
+            return Ok(opened);
+        }
+    }
+}
+
+/// Which file a path leads to.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 fn open_as_allowed(path: &Path, options: &SqliteOptions) -> Result<(Connection, How, Access)> {
