@@ -27,7 +27,7 @@ mod sink;
 
 use std::sync::Arc;
 
-use heirloom_api::{BeginDraft, Commit, Committed, Problem, VersionRef};
+use heirloom_api::{Backend, BeginDraft, Commit, Committed, Problem, VersionDoc, VersionRef};
 use heirloom_core::{
     Alias, ArtifactName, ArtifactRef, ArtifactType, DraftId, ErrorCode, IdempotencyKey, RunId,
     Selector, Tag,
@@ -285,6 +285,20 @@ async fn editing(project: &Project, base: &Base) -> Result<Editing> {
     }
 }
 
+/// The newest version, of which a draft need not send again what it has: its root,
+/// and where its nodes are. `None` when somebody has deleted it since the draft was
+/// begun: then everything is asked for, and the put is none the worse.
+async fn pinned(
+    backend: &Arc<dyn Backend>,
+    newest: &VersionDoc,
+) -> Result<Option<(NodeId, Nodes)>> {
+    match backend.downloader(newest.id).await {
+        Ok(downloader) => Ok(Some((newest.root, Nodes::new(downloader)))),
+        Err(problem) if problem.code == ErrorCode::NotFound => Ok(None),
+        Err(problem) => Err(problem.into()),
+    }
+}
+
 /// One operation, however often it is tried.
 struct Log<'a> {
     project: &'a Project,
@@ -395,9 +409,7 @@ impl Log<'_> {
         let (mut base, mut edits) = (None, None);
         match (&self.base, &draft.base) {
             (Some(from), _) => edits = Some(editing(self.project, from).await?),
-            (None, Some(newest)) => {
-                base = Some((newest.root, Nodes::new(backend.downloader(newest.id).await?)));
-            }
+            (None, Some(newest)) => base = pinned(backend, newest).await?,
             (None, None) => {}
         }
         let sending = Sending {

@@ -10,7 +10,6 @@ use super::gather::Gathered;
 use super::send::{self, Sending};
 use super::{ATTEMPTS, PutReport, Scanned, Words, gather};
 use crate::client::blocking_task;
-use crate::nodes::Nodes;
 use crate::progress::{Listener, Meter, Phase};
 use crate::{Artifact, Error, Progress, Project, Result};
 
@@ -206,7 +205,7 @@ impl Part<'_> {
         let backend = client.backend();
         let uploader = Some(backend.uploader(draft.id).await?);
         let base = match &draft.base {
-            Some(newest) => Some((newest.root, Nodes::new(backend.downloader(newest.id).await?))),
+            Some(newest) => super::pinned(backend, newest).await?,
             None => None,
         };
         let sending = Sending {

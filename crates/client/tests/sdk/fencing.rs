@@ -22,6 +22,8 @@ enum Call {
     Commit,
     /// The version is made, but the answer is that the draft was ended.
     Answer,
+    /// Not the draft is ended: the version that it was begun from is deleted.
+    Delete,
 }
 
 /// A backend that ends a draft behind its owner's back.
@@ -69,6 +71,15 @@ impl Backend for Fencing {
     fn begin_draft<'a>(&'a self, request: BeginDraft) -> Pending<'a, DraftDoc> {
         Box::pin(async move {
             let draft = self.inner.begin_draft(request).await?;
+            if let Some(newest) = &draft.base
+                && self.plan.strikes(Call::Delete)
+            {
+                let delete = Delete::versions(vec![newest.as_ref().to_string().parse().unwrap()]);
+                let project =
+                    ProjectRef { entity: newest.entity.clone(), project: newest.project.clone() };
+                self.inner.delete(project, delete).await?;
+                self.inner.gc(GcRequest { grace: Some(0), ..GcRequest::default() }).await?;
+            }
             self.plan.begun.lock().unwrap().push(draft.id);
             Ok(draft)
         })
@@ -253,6 +264,30 @@ async fn a_put_that_is_fenced_at_any_call_makes_one_version() {
         }
     }
     assert!(fenced >= 10, "{fenced}");
+}
+
+#[tokio::test]
+async fn a_put_or_a_part_beside_which_the_newest_version_is_deleted_goes_on() {
+    for is_part in [false, true] {
+        let bench = Bench::new();
+        bench.log(files(&bench)).await.unwrap();
+        let (client, plan) = fencing(&bench, Call::Delete, 0, 1);
+        let project = client.default_project();
+        let mut next = files(&bench);
+        next.add_bytes("more", "more");
+        if is_part {
+            project.upsert_artifact(next, "id").await.unwrap();
+            project.finish_artifact(Artifact::new("data", "dataset"), "id").await.unwrap();
+        } else {
+            project.put(next, PutOptions::default()).await.unwrap();
+        }
+        assert_eq!(plan.fenced.load(Ordering::Relaxed), 1);
+        bench.client.gc(GcRequest { grace: Some(0), ..GcRequest::default() }).await.unwrap();
+        let version = bench.client.artifact("data").await.unwrap();
+        assert_eq!((version.name().as_str(), version.doc().files), ("data:v1", 302));
+        assert_eq!(version.read("large").await.unwrap(), fixtures::bytes(3, 1 << 20));
+        assert!(bench.client.verify().await.unwrap().damages.is_empty());
+    }
 }
 
 #[tokio::test]
