@@ -132,17 +132,10 @@ fn run(
     }
     apart(home, target)?;
     make_directory(target)?;
-    let before = read_info(target)?;
-    match &before {
-        Some(info) if info.repository != config.id => {
-            return Err(occupied(target, "holds a backup of another repository").into());
-        }
-        Some(_) => {}
-        None if is_empty(target)? => {}
-        None => return Err(occupied(target, "is not empty, and no backup").into()),
-    }
+    // Looked at before anything is made in it, and again when nobody else is at work.
+    earlier(target, &config.id)?;
     let _lock = lock(target)?;
-    if before.is_none() {
+    if earlier(target, &config.id)?.is_none() {
         let info = BackupInfo {
             complete: false,
             repository: config.id.clone(),
@@ -235,7 +228,16 @@ fn bring_back(
     target: &Path,
     progress: &mut OnBackup<'_>,
 ) -> Result<BackupReport, Failure> {
-    let info = read_info(source)?.ok_or_else(|| Problem::not_found("backup", source.display()))?;
+    let found = || read_info(source)?.ok_or_else(|| Problem::not_found("backup", source.display()));
+    found()?;
+    // So that it is not brought up to date meanwhile. Where it cannot be written, it
+    // cannot be changed either.
+    let _source = match lock(source) {
+        Ok(lock) => Some(lock),
+        Err(problem) if problem.code == ErrorCode::Unavailable => return Err(problem.into()),
+        Err(_) => None,
+    };
+    let info = found()?;
     if !info.complete || !source.join(CONFIG).exists() {
         return Err(Problem::invalid(format!(
             "the backup at {} was broken off before it was complete",
@@ -564,6 +566,21 @@ fn apart(one: &Path, other: &Path) -> Result<(), Problem> {
 
 fn occupied(path: &Path, why: &str) -> Problem {
     Problem::invalid(format!("{} {why}; choose another directory", path.display()))
+}
+
+/// What an earlier backup of the repository says of itself.
+///
+/// # Errors
+/// `invalid` when the directory holds anything else.
+fn earlier(target: &Path, repository: &str) -> Result<Option<BackupInfo>, Failure> {
+    match read_info(target)? {
+        Some(info) if info.repository != repository => {
+            Err(occupied(target, "holds a backup of another repository").into())
+        }
+        Some(info) => Ok(Some(info)),
+        None if is_empty(target)? => Ok(None),
+        None => Err(occupied(target, "is not empty, and no backup").into()),
+    }
 }
 
 /// Keeps a second backup out of the directory.

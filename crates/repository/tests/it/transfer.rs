@@ -229,3 +229,23 @@ async fn drafts_of_the_backup_are_ended_in_what_is_restored() {
     // Where it was begun it goes on.
     backend.import_version(request).await.unwrap();
 }
+
+/// The second backup begins while the first restore copies: it may not change what
+/// is being copied.
+#[tokio::test]
+async fn a_backup_that_is_being_restored_is_left_alone() {
+    let (dir, repository) = on_disk();
+    let request = sent(&owner(&repository), 7, &[("one", b"1")]).await;
+    owner(&repository).import_version(request).await.unwrap();
+    let (copy, restored) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let now = Timestamp::from_micros(0);
+    backup(dir.path(), copy.path(), now, &mut |_| {}).unwrap();
+    let mut codes = Vec::new();
+    restore(copy.path(), restored.path(), &mut |_| {
+        codes.extend(backup(dir.path(), copy.path(), now, &mut |_| {}).err().map(|p| p.code));
+    })
+    .unwrap();
+    assert!(!codes.is_empty());
+    assert!(codes.iter().all(|code| *code == ErrorCode::Unavailable), "{codes:?}");
+    backup(dir.path(), copy.path(), now, &mut |_| {}).unwrap();
+}
