@@ -79,6 +79,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> anyhow::Result<Verdict>
     bench.small_files()?;
     bench.edits()?;
     bench.freeing()?;
+    bench.checking()?;
     bench.large_file()?;
     bench.reflinks()?;
     bench.million_files()?;
@@ -284,6 +285,26 @@ impl Bench<'_> {
             ),
             Case::new("rm -rf copy; cp -r small copy; sync", "rm -rf copy; sync"),
         )
+    }
+
+    /// Everything stored read and hashed, against hashing the same files.
+    fn checking(&mut self) -> anyhow::Result<()> {
+        let work = "verify 50,000 files and one of 2 GiB";
+        if !self.wanted(work) {
+            return Ok(());
+        }
+        self.tree("small", 50_000, 4096)?;
+        self.big_file(&self.folder.join("big"))?;
+        let fill = "heirloom put -q small -n small -t t; heirloom put -q big -n big -t model; sync";
+        shell(self, &format!("rm -rf home cache; {ENV} {fill}"))?;
+        self.ratio(
+            work,
+            1.5,
+            "`b3sum`",
+            Case::new("", format!("{ENV} heirloom -q verify")),
+            Case::new("", "find small big -type f -print0 | xargs -0 b3sum >/dev/null"),
+        )?;
+        shell(self, "rm -rf home cache")
     }
 
     fn large_file(&mut self) -> anyhow::Result<()> {
