@@ -468,19 +468,24 @@ impl Transfer<'_> {
         Ok(())
     }
 
+    /// The receiver's version that an alias is on.
+    async fn alias_holder(&self, to: &VersionRef, alias: &Alias) -> Result<Option<VersionDoc>> {
+        let selector = Selector::Alias(alias.clone());
+        let named = ArtifactRef::new(None, None, to.name.clone(), selector);
+        match self.to.resolve(project_of(to), named).await {
+            Ok(holder) => Ok(Some(holder)),
+            Err(problem) if problem.code == ErrorCode::NotFound => Ok(None),
+            Err(problem) => Err(problem.into()),
+        }
+    }
+
     async fn bring_alias(
         &mut self,
         doc: &VersionDoc,
         to: &VersionRef,
         alias: &Alias,
     ) -> Result<()> {
-        let selector = Selector::Alias(alias.clone());
-        let named = ArtifactRef::new(None, None, to.name.clone(), selector);
-        let holder = match self.to.resolve(project_of(to), named).await {
-            Ok(holder) => Some(holder),
-            Err(problem) if problem.code == ErrorCode::NotFound => None,
-            Err(problem) => return Err(problem.into()),
-        };
+        let holder = self.alias_holder(to, alias).await?;
         let kept = |reason: &str, holder: Option<VersionIndex>| AliasKept {
             alias: alias.clone(),
             version: to.clone(),
@@ -504,6 +509,11 @@ impl Transfer<'_> {
         match self.to.set_alias(version, alias.clone(), expected).await {
             Ok(()) => self.report.aliases.push((alias.clone(), to.clone())),
             Err(problem) if matches!(problem.code, ErrorCode::Conflict | ErrorCode::Forbidden) => {
+                // Another push of the same version may have been faster.
+                let holder = self.alias_holder(to, alias).await?;
+                if holder.as_ref().is_some_and(|holder| holder.id == doc.id) {
+                    return Ok(());
+                }
                 let holder = holder.map(|holder| holder.index);
                 self.report.aliases_kept.push(kept(&problem.message, holder));
             }
