@@ -188,7 +188,7 @@ fn a_withdrawal_that_fails_loses_track_of_nothing() {
                 assert!(!reached);
                 assert_eq!(*freed, Freed { objects: 4, bytes: 10 });
                 assert_eq!((there, gone), (0, 0));
-                assert!(n > 8, "each object is moved and removed, yet {n} operations");
+                assert!(n >= 8, "each object is moved and removed, yet {n} operations");
                 break;
             }
             Err(_) if there > 0 => assert_eq!(there + gone, 4, "operation {n}"),
