@@ -5,6 +5,7 @@
 //! A collection that ends early, by an error or with its process, leaves a
 //! repository in order: the next one goes on.
 
+mod doubt;
 mod mark;
 mod remove;
 mod rewrite;
@@ -137,15 +138,16 @@ impl Collector<'_> {
         self.report.expired = expired.deleted;
         self.purge(&ending)?;
         self.sweep()?;
-        step("gc::orphans")?;
-        self.orphans(true)?;
         let (mut roots, objects) =
             inner.catalog.view(|view| self.snapshot(view, &Ending::default(), None))?;
         self.report.kept.restorable_until = ending.restorable_until;
-        self.remove_given_up(&objects)?;
         step("gc::mark")?;
         self.report.kept.live_drafts = roots.live_drafts;
         let marked = mark::mark(inner, &mut roots, objects, &self.reporter)?;
+        self.settle(&marked.unplaced)?;
+        step("gc::orphans")?;
+        self.orphans(true, &marked)?;
+        self.remove_given_up(&marked.objects)?;
         let chosen = self.choose(&marked, epoch)?;
         self.keep(&marked, &chosen);
         self.remove_unneeded(epoch, &chosen)?;
@@ -189,12 +191,13 @@ impl Collector<'_> {
             self.report.leftovers.count = found.files;
             self.report.leftovers.bytes = found.bytes;
         }
-        self.orphans(false)?;
         let (epoch, (mut roots, objects)) = inner.catalog.view(|view| {
             Ok::<_, Failure>((view.epoch()? + 1, self.snapshot(view, &ending, Some(self.now))?))
         })?;
         self.report.kept.live_drafts = roots.live_drafts;
         let marked = mark::mark(inner, &mut roots, objects, &self.reporter)?;
+        self.settle(&marked.unplaced)?;
+        self.orphans(false, &marked)?;
         let chosen = self.choose(&marked, epoch)?;
         self.keep(&marked, &chosen);
         for object in &chosen.given_up {

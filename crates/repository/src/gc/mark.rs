@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use heirloom_api::{GcPhase, Problem};
 use heirloom_catalog::{CatalogExt, ObjectNumber, ObjectState};
 use heirloom_core::Scope;
-use heirloom_manifest::{BlobId, Link, NodeId};
+use heirloom_manifest::{BlobId, Link, NodeId, empty_tree};
 
 use super::Reporter;
 use super::roots::{Origin, RootTree, Roots, Why, still};
@@ -24,8 +24,11 @@ const MAX_HELD: usize = 3_000_000;
 /// Places read in one transaction, so that none is open for long.
 const PLACES_PAGE: usize = 100_000;
 
-/// The first half of a blob's id, and why it is needed.
+/// The first half of a blob's id, and why it is needed, with [`PLACED`].
 type Held = [u8; 17];
+
+/// Added to the reason once a place of the blob was seen.
+const PLACED: u8 = 0x80;
 
 /// A range of halves of ids, as numbers: from the first, to before the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,10 +115,26 @@ impl Needed {
 
     /// Whether a scope needs a blob, whose id is in the range. Only once sorted.
     pub(super) fn why(&self, scope: Scope, id: &BlobId) -> Option<Why> {
-        let wanted = half(id);
         let held = self.scopes.get(&scope)?;
-        let at = held.binary_search_by_key(&wanted, half_of).ok()?;
-        Some(Why::ALL[usize::from(held[at][16])])
+        let at = held.binary_search_by_key(&half(id), half_of).ok()?;
+        Some(Why::ALL[usize::from(held[at][16] & !PLACED)])
+    }
+
+    fn set_placed(&mut self, scope: Scope, id: &BlobId) {
+        if let Some(held) = self.scopes.get_mut(&scope)
+            && let Ok(at) = held.binary_search_by_key(&half(id), half_of)
+        {
+            held[at][16] |= PLACED;
+        }
+    }
+
+    /// What no place was seen of, but the empty tree, which nobody has to store.
+    fn unplaced(&self) -> impl Iterator<Item = (Scope, [u8; 16])> {
+        let empty = half(&empty_tree().as_blob());
+        self.scopes.iter().flat_map(move |(scope, held)| {
+            let lost = held.iter().filter(|held| held[16] & PLACED == 0).map(half_of);
+            lost.filter(move |half| *half != empty).map(|half| (*scope, half))
+        })
     }
 }
 
@@ -164,6 +183,8 @@ pub(super) struct Marked {
     pub(super) objects: Vec<Tally>,
     /// All needed blobs, when they could be held at once.
     pub(super) needed: Option<Needed>,
+    /// Needed blobs, by the first half of their id, that no usable place was seen of.
+    pub(super) unplaced: HashSet<(Scope, [u8; 16])>,
 }
 
 /// Bytes that a blob takes in a pack, and a pack by itself (`docs/format.md` §4).
@@ -179,13 +200,15 @@ pub(super) fn mark(
     report: &Reporter<'_>,
 ) -> Result<Marked, Failure> {
     let mut span = Span::ALL;
+    let mut unplaced = HashSet::new();
     loop {
-        let needed = gather(inner, roots, span, MAX_HELD, report)?;
-        tally(inner, &needed, &mut objects)?;
+        let mut needed = gather(inner, roots, span, MAX_HELD, report)?;
+        tally(inner, &mut needed, &mut objects)?;
+        unplaced.extend(needed.unplaced());
         match needed.span.next() {
             None => {
                 let needed = (needed.span == Span::ALL).then_some(needed);
-                return Ok(Marked { objects, needed });
+                return Ok(Marked { objects, needed, unplaced });
             }
             Some(next) => span = next,
         }
@@ -282,7 +305,7 @@ fn walk_scope(
 }
 
 /// The failure to read a root's tree, with what it is.
-fn named(inner: &Inner, origin: Origin, failure: Failure) -> Failure {
+pub(super) fn named(inner: &Inner, origin: Origin, failure: Failure) -> Failure {
     let name = match origin {
         Origin::Version(id) => inner.catalog.view(|view| {
             Ok::<_, Failure>(match view.version(id)? {
@@ -306,7 +329,7 @@ fn named(inner: &Inner, origin: Origin, failure: Failure) -> Failure {
 }
 
 /// Adds the places of a range of blobs to the objects that they are in.
-fn tally(inner: &Inner, needed: &Needed, objects: &mut [Tally]) -> Result<(), Failure> {
+fn tally(inner: &Inner, needed: &mut Needed, objects: &mut [Tally]) -> Result<(), Failure> {
     let mut after = None;
     let mut blob = Places::default();
     loop {
@@ -322,7 +345,10 @@ fn tally(inner: &Inner, needed: &Needed, objects: &mut [Tally]) -> Result<(), Fa
                 }
                 let Ok(at) = objects.binary_search_by_key(&placed.object, |tally| tally.number)
                 else {
-                    // Newer than the snapshot, and no matter of ours.
+                    // Newer than the snapshot, and no matter of ours but as a place.
+                    if blob.why.is_some() {
+                        needed.set_placed(of.0, &of.1);
+                    }
                     return;
                 };
                 let tally = &mut objects[at];
@@ -331,6 +357,9 @@ fn tally(inner: &Inner, needed: &Needed, objects: &mut [Tally]) -> Result<(), Fa
                     tally.is_needed = true;
                 }
                 if tally.state != ObjectState::Deleting {
+                    if blob.why.is_some() {
+                        needed.set_placed(of.0, &of.1);
+                    }
                     blob.newest = Some((at, placed.stored));
                 }
             })

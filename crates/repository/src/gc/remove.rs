@@ -1,11 +1,11 @@
 //! Condemning, giving up and removing objects.
 
-use heirloom_api::GcPhase;
+use heirloom_api::{Damage, GcPhase};
 use heirloom_catalog::rules;
 use heirloom_catalog::{CatalogExt, ObjectState};
 use heirloom_store::{Found, Freed, ObjectInfo, ObjectKey, StoreExt, Withdrawn};
 
-use super::mark::Tally;
+use super::mark::{Marked, Tally};
 use super::{Chosen, Collector, Pick};
 use crate::problem::{Failure, step};
 
@@ -88,24 +88,26 @@ impl Collector<'_> {
     }
 
     /// Removes objects that no row tells of, or only counts them.
-    pub(super) fn orphans(&mut self, is_real: bool) -> Result<(), Failure> {
+    pub(super) fn orphans(&mut self, is_real: bool, marked: &Marked) -> Result<(), Failure> {
         let store = &*self.inner.store;
         let mut found: Vec<(ObjectKey, ObjectInfo)> = Vec::with_capacity(FOUND_AT_ONCE);
+        let mut doubt = Doubt::Unasked(marked);
         for item in store.walk() {
             if let Found::Object(key, info) = item? {
                 found.push((key, info));
             }
             if found.len() == FOUND_AT_ONCE {
-                self.orphans_among(&mut found, is_real)?;
+                self.orphans_among(&mut found, is_real, &mut doubt)?;
             }
         }
-        self.orphans_among(&mut found, is_real)
+        self.orphans_among(&mut found, is_real, &mut doubt)
     }
 
     fn orphans_among(
         &mut self,
         found: &mut Vec<(ObjectKey, ObjectInfo)>,
         is_real: bool,
+        doubt: &mut Doubt<'_>,
     ) -> Result<(), Failure> {
         let mut orphans = Vec::new();
         self.inner.catalog.view(|view| {
@@ -116,6 +118,9 @@ impl Collector<'_> {
             }
             Ok::<_, Failure>(())
         })?;
+        if orphans.is_empty() || !self.may_go(doubt)? {
+            return Ok(());
+        }
         let mut keys = Vec::new();
         for (key, info) in orphans {
             // One whose writer lives would only be sent again.
@@ -137,6 +142,32 @@ impl Collector<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether what has no row may be what something needs.
+enum Doubt<'m> {
+    Unasked(&'m Marked),
+    Settled(bool),
+}
+
+impl Collector<'_> {
+    fn may_go(&mut self, doubt: &mut Doubt<'_>) -> Result<bool, Failure> {
+        if let Doubt::Unasked(marked) = doubt {
+            let absent = self.absent(marked)?;
+            *doubt = Doubt::Settled(absent.is_none());
+            if let Some(key) = absent {
+                self.damaged(Damage {
+                    object: key.to_string(),
+                    blob: None,
+                    what: "it is needed and not in the store; objects that the catalog does not \
+                           know are kept, as they may be what is missing"
+                        .to_owned(),
+                    versions: Vec::new(),
+                });
+            }
+        }
+        Ok(matches!(doubt, Doubt::Settled(true)))
     }
 }
 

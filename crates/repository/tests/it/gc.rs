@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use heirloom_api::{Backend, BlobKind, Delete, GcReport, GcRequest, Problem};
+use heirloom_api::{Backend, BlobKind, Commit, Delete, GcReport, GcRequest, Problem};
 use heirloom_core::{Caller, ErrorCode, Timestamp};
 use heirloom_repository::{Environment, Repository, RepositoryBackend, SystemEnvironment};
 
@@ -203,6 +203,50 @@ async fn a_tree_that_cannot_be_read_stops_the_removal() {
     assert_eq!(refused.code, ErrorCode::Corrupt);
     assert!(refused.message.contains("bad:v0"), "{}", refused.message);
     assert_eq!(packs(dir.path()), before, "nothing was removed");
+}
+
+/// A bit of a row turns, and what a version needs seems to be given up, or garbage.
+#[tokio::test]
+async fn a_catalog_that_rots_makes_gc_remove_nothing_that_is_needed() {
+    let content = noise(3, 3 << 20);
+    for (rot, stops) in [
+        ("UPDATE object SET state = 2 WHERE size > 3000000", true),
+        ("UPDATE object SET state = 2", true),
+        ("UPDATE object SET key = zeroblob(length(key)) WHERE size > 3000000", false),
+        ("DELETE FROM location WHERE stored > 3000000", true),
+        ("UPDATE location SET digest = zeroblob(32) WHERE stored > 3000000", true),
+    ] {
+        let (dir, repository) = on_disk();
+        let backend = owner(&repository);
+        let p = project("default");
+        let (root, nodes) = tree(&[("w", &content)]);
+        let draft = begin(&backend, &p, "x").await;
+        let mut uploader = backend.uploader(draft).await.unwrap();
+        let size = content.len() as u64;
+        uploader.send_file(&mut file_of(&content), size, &mut |_| {}).unwrap();
+        send(&mut *uploader, &[], &nodes);
+        drop(uploader);
+        let commit = Commit { draft: Some(draft), ..commit_of(&p, "x", root) };
+        backend.commit(commit).await.unwrap();
+        let before = packs(dir.path());
+        let catalog = rusqlite::Connection::open(dir.path().join("catalog.sqlite3")).unwrap();
+        catalog.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        assert!(catalog.execute(rot, []).unwrap() > 0);
+        drop(catalog);
+        for dry_run in [true, false, false] {
+            let request = GcRequest { grace: Some(0), dry_run, progress: None };
+            match backend.gc(request).await {
+                Ok(report) => assert!(!stops && report.damages.len() == 1, "{rot}: {report:?}"),
+                Err(problem) => {
+                    assert_eq!(problem.code, ErrorCode::Corrupt, "{rot}: {problem:?}");
+                    assert!(stops && problem.message.contains("x:v0"), "{rot}: {problem:?}");
+                }
+            }
+        }
+        let after = packs(dir.path());
+        assert!(before.iter().all(|pack| after.contains(pack)), "{rot}: {after:?}");
+        assert_eq!(std::fs::read(whole_path(dir.path(), &content)).unwrap(), content, "{rot}");
+    }
 }
 
 #[tokio::test]
