@@ -12,9 +12,15 @@ const GROUPS: &[(&str, &[&str])] = &[
     (
         "Repository",
         &[
+            "du",
+            "retention",
+            "gc",
             "verify",
             "repair",
-            "du",
+            "push",
+            "pull",
+            "admin",
+            "upgrade",
             "project",
             "manifest",
             "cache",

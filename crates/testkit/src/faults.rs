@@ -67,7 +67,7 @@ impl Tracer {
             fs::create_dir_all(folder)?;
             // Several test processes may be at this: the last one's stays.
             let own = program.with_extension(std::process::id().to_string());
-            let source = own.with_extension("c");
+            let source = program.with_extension(format!("{}.c", std::process::id()));
             fs::write(&source, SOURCE)?;
             let compiled =
                 Command::new("cc").args(["-O1", "-o"]).arg(&own).arg(&source).output()?;

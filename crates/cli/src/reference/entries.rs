@@ -429,7 +429,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             "heirloom repair --from images --from /mnt/backup/heirloom",
             "heirloom repair --report report.json --from model.h5",
             "heirloom repair --rebuild-catalog",
-            "heirloom repair --rebuild-catalog --choose animals:v3=blake3:9c2…",
+            "heirloom repair --rebuild-catalog --choose animals:v3=blake3:89d27616d5fd84218ac2d2ee3d7f731928f7391f6228e8ed51999b9f7b7a09f4",
         ],
         output: "a line for each thing repaired and where its bytes came from, then what is still damaged and the versions that \
                  hurts. With `--rebuild-catalog` what was brought back, what is lost, and where the old catalog is kept",
