@@ -7,7 +7,7 @@ use heirloom_core::{
     Ttl, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, ManifestId, NodeId};
-use heirloom_store::ObjectKey;
+use heirloom_store::{Codec, Kind, ObjectKey, PackRecord};
 
 /// A project, which is also a scope of possession.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -470,6 +470,19 @@ pub struct ObjectRow {
     pub created_at: Timestamp,
 }
 
+impl ObjectRow {
+    /// The row of an object that lies in the store, as nobody has claimed it yet.
+    pub const fn stored(key: ObjectKey, size: u64, created_at: Timestamp) -> Self {
+        Self { key, size, state: ObjectState::Live, claimed_epoch: 0, created_at }
+    }
+
+    /// The row of an object that somebody needs in this epoch, whatever its state was.
+    #[must_use]
+    pub fn needed(self, epoch: u64) -> Self {
+        Self { state: ObjectState::Live, claimed_epoch: epoch, ..self }
+    }
+}
+
 /// Where a blob's bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Location {
@@ -485,6 +498,32 @@ pub struct Location {
     pub codec: u8,
     /// What the blob is: the kind's number in `docs/format.md` §4.
     pub kind: u8,
+}
+
+impl Location {
+    /// The place of a blob that is an object of its own.
+    pub fn whole(blob: BlobId, size: u64) -> Self {
+        Self {
+            object: ObjectKey::Whole(blob),
+            offset: 0,
+            stored: size,
+            raw: size,
+            codec: Codec::Raw.code(),
+            kind: Kind::Content.code(),
+        }
+    }
+
+    /// The place of a blob in a pack, as the pack's index tells it.
+    pub fn packed(pack: ObjectKey, record: &PackRecord) -> Self {
+        Self {
+            object: pack,
+            offset: record.offset,
+            stored: record.stored_len,
+            raw: record.raw_len,
+            codec: record.codec.code(),
+            kind: record.kind.code(),
+        }
+    }
 }
 
 /// Outcome of an operation that had a key, as stored with it.

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use heirloom_api::{Answer, BlobKind, PackSent, Problem, Sent, Uploader};
 use heirloom_catalog::rules::{self, Claim, Publish};
-use heirloom_catalog::{CatalogExt, Location, ObjectRow, ObjectState};
-use heirloom_core::{DraftId, ErrorCode, Scope, Timestamp};
+use heirloom_catalog::{CatalogExt, Location, ObjectRow};
+use heirloom_core::{DraftId, ErrorCode, Scope};
 use heirloom_manifest::BlobId;
 use heirloom_store::{
-    Codec, FinishedPack, Kind, ObjectKey, PACK_TARGET_SIZE, PackOptions, PackRecord, PackWriter,
-    Store, StoredBlob, WholeWriter, is_sound, put_file,
+    FinishedPack, Kind, ObjectKey, PACK_TARGET_SIZE, PackOptions, PackWriter, Store, StoredBlob,
+    WholeWriter, is_sound, put_file,
 };
 
 use crate::Inner;
@@ -113,15 +113,8 @@ impl Uploader for LocalUploader {
             self.stored += stored.size;
         }
         let object = ObjectKey::Whole(stored.id);
-        let location = Location {
-            object,
-            offset: 0,
-            stored: stored.size,
-            raw: stored.size,
-            codec: Codec::Raw.code(),
-            kind: Kind::Content.code(),
-        };
-        let row = object_row(object, stored.size, self.inner.env.now());
+        let location = Location::whole(stored.id, stored.size);
+        let row = ObjectRow::stored(object, stored.size, self.inner.env.now());
         publish(&self.inner, self.scope, self.draft, row, &[(stored.id, location)])?;
         // The catalog protects it from here on.
         drop(stored.hold);
@@ -238,6 +231,13 @@ fn length(store: &dyn Store, key: &ObjectKey) -> Result<u64, Failure> {
     }
 }
 
+/// Whether the store has an object in its full length. To be asked within the
+/// transaction that registers it, under the lock of writers, which a collector holds
+/// to remove it (`docs/adr/0005-gc.md`).
+pub(crate) fn is_present(inner: &Inner, key: &ObjectKey, size: u64) -> Result<bool, Failure> {
+    Ok(inner.store.stat(key)?.is_some_and(|info| info.size == size))
+}
+
 fn publish(
     inner: &Inner,
     scope: Scope,
@@ -248,8 +248,7 @@ fn publish(
     step("repository::publish")?;
     let (key, size) = (object.key, object.size);
     inner.catalog.transact_soon(|view| {
-        // Under the lock of writers, which a collector holds to remove it.
-        let present = inner.store.stat(&key)?.is_some_and(|info| info.size == size);
+        let present = is_present(inner, &key, size)?;
         let request = Publish { scope, draft, object: object.clone(), blobs, present };
         rules::publish(view, &request).map(rules::Decision::into_parts).map_err(Failure::from)
     })
@@ -266,24 +265,9 @@ pub(crate) fn publish_pack(
     let Some(pack) = pack.finish_checked(&*inner.store)? else { return Ok(None) };
     let key = ObjectKey::Pack(pack.id);
     let blobs: Vec<(BlobId, Location)> =
-        pack.records.iter().map(|record| (record.id, packed_location(key, record))).collect();
-    publish(inner, scope, draft, object_row(key, pack.size, inner.env.now()), &blobs)?;
+        pack.records.iter().map(|record| (record.id, Location::packed(key, record))).collect();
+    publish(inner, scope, draft, ObjectRow::stored(key, pack.size, inner.env.now()), &blobs)?;
     Ok(Some(pack))
-}
-
-pub(crate) fn packed_location(key: ObjectKey, record: &PackRecord) -> Location {
-    Location {
-        object: key,
-        offset: record.offset,
-        stored: record.stored_len,
-        raw: record.raw_len,
-        codec: record.codec.code(),
-        kind: record.kind.code(),
-    }
-}
-
-fn object_row(key: ObjectKey, size: u64, now: Timestamp) -> ObjectRow {
-    ObjectRow { key, size, state: ObjectState::Live, claimed_epoch: 0, created_at: now }
 }
 
 /// A problem that says the draft is gone.

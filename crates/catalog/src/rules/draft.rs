@@ -203,7 +203,7 @@ pub fn publish(view: &dyn View, request: &Publish<'_>) -> Result<Decision<()>, R
     let object = before.unwrap_or_else(|| request.object.clone());
     Ok(Decision {
         edits: vec![
-            Edit::PutObject(ObjectRow { state: ObjectState::Live, claimed_epoch: epoch, ..object }),
+            Edit::PutObject(object.needed(epoch)),
             Edit::AddLocations { scope: request.scope, object: key, blobs: request.blobs.to_vec() },
             Edit::Lease { draft: request.draft, object: key },
         ],

@@ -214,11 +214,7 @@ pub fn rewrite(view: &dyn View, request: &Rewrite<'_>) -> Result<Decision<bool>>
         }
         let object = view.object(&copied.object.key)?.unwrap_or_else(|| copied.object.clone());
         let key = object.key;
-        edits.push(Edit::PutObject(ObjectRow {
-            state: ObjectState::Live,
-            claimed_epoch: epoch,
-            ..object
-        }));
+        edits.push(Edit::PutObject(object.needed(epoch)));
         let mut by_scope: BTreeMap<Scope, Vec<(BlobId, Location)>> = BTreeMap::new();
         for (scope, blob, location) in &copied.blobs {
             by_scope.entry(*scope).or_default().push((*blob, *location));
@@ -234,11 +230,7 @@ pub fn rewrite(view: &dyn View, request: &Rewrite<'_>) -> Result<Decision<bool>>
         let Some(object) = view.object(&key)?.filter(|object| object.state.is_usable()) else {
             return no();
         };
-        edits.push(Edit::PutObject(ObjectRow {
-            state: ObjectState::Live,
-            claimed_epoch: epoch,
-            ..object
-        }));
+        edits.push(Edit::PutObject(object.needed(epoch)));
     }
     edits.extend(dropped);
     Ok(Decision { edits, answer: true })

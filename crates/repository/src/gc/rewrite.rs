@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use heirloom_api::{Damage, GcPhase};
 use heirloom_catalog::rules::{self, Copied};
-use heirloom_catalog::{CatalogExt, Location, ObjectRow, ObjectState};
+use heirloom_catalog::{CatalogExt, Location, ObjectRow};
 use heirloom_core::Scope;
 use heirloom_manifest::BlobId;
 use heirloom_store::{
@@ -17,6 +17,7 @@ use super::roots::Roots;
 use super::{Chosen, Collector, Pick};
 use crate::problem::{Failure, chain, step};
 use crate::read::extent;
+use crate::write::is_present;
 
 /// Blobs of packs that are rewritten at once: their places change in one
 /// transaction.
@@ -285,16 +286,9 @@ impl Collector<'_> {
             let mut new = Vec::new();
             for pack in &done.packs {
                 let key = ObjectKey::Pack(pack.id);
-                let present =
-                    self.inner.store.stat(&key)?.is_some_and(|info| info.size == pack.size);
+                let present = is_present(self.inner, &key, pack.size)?;
                 new.push(Copied {
-                    object: ObjectRow {
-                        key,
-                        size: pack.size,
-                        state: ObjectState::Live,
-                        claimed_epoch: 0,
-                        created_at: now,
-                    },
+                    object: ObjectRow::stored(key, pack.size, now),
                     present,
                     blobs: copies(&living, &places, pack.id),
                 });
@@ -368,7 +362,7 @@ fn copies(living: &Living, places: &Places, pack: PackId) -> Vec<(Scope, BlobId,
     let mut blobs = Vec::new();
     for (of, scopes) in &living.copy {
         let Some((to, record)) = places.get(of).filter(|(to, _)| *to == pack) else { continue };
-        let location = crate::write::packed_location(ObjectKey::Pack(*to), record);
+        let location = Location::packed(ObjectKey::Pack(*to), record);
         blobs.extend(scopes.iter().map(|(scope, _)| (*scope, of.1, location)));
     }
     blobs

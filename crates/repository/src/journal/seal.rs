@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use heirloom_catalog::{CatalogError, Edit};
 use heirloom_catalog::{
-    CatalogExt, EdgeKind, EventKind, EventRow, JournalRow, Location, ObjectRow, ObjectState,
-    ProjectRow, VersionState, View,
+    CatalogExt, EdgeKind, EventKind, EventRow, JournalRow, Location, ObjectRow, ProjectRow,
+    VersionState, View,
 };
 use heirloom_core::{
     Alias, ArtifactName, CollectionId, EntityName, ProjectId, ProjectName, RunId, Scope, VersionId,
@@ -19,6 +19,7 @@ use super::piece::{MAX_PIECE_BYTES, Piece, PieceRun, PieceVersion, Place, Placed
 use crate::Inner;
 use crate::problem::Failure;
 use crate::read::Nodes;
+use crate::write::is_present;
 
 /// Events in a piece at most.
 pub(crate) const EVENTS_PER_PIECE: usize = 1024;
@@ -164,33 +165,18 @@ fn publish(
     let blob = writer.add(Kind::Journal, bytes)?;
     let pack = writer.finish_checked(&*inner.store)?.expect("a pack with one blob is not empty");
     let key = ObjectKey::Pack(pack.id);
-    let record = pack.records[0];
-    let location = Location {
-        object: key,
-        offset: record.offset,
-        stored: record.stored_len,
-        raw: record.raw_len,
-        codec: record.codec.code(),
-        kind: record.kind.code(),
-    };
+    let location = Location::packed(key, &pack.records[0]);
     let now = inner.env.now();
     inner.catalog.transact(|view| {
         // No draft is needed: the object is on record and needed in one step. As
         // with every publish, the store is asked under the lock of writers.
-        let present = inner.store.stat(&key)?.is_some_and(|info| info.size == pack.size);
+        let present = is_present(inner, &key, pack.size)?;
         if last_piece(view, project)? != last || !present {
             return Ok((Vec::new(), false));
         }
-        let epoch = view.epoch()?;
-        let object = view.object(&key)?.unwrap_or(ObjectRow {
-            key,
-            size: pack.size,
-            state: ObjectState::Live,
-            claimed_epoch: epoch,
-            created_at: now,
-        });
+        let object = view.object(&key)?.unwrap_or(ObjectRow::stored(key, pack.size, now));
         let edits = vec![
-            Edit::PutObject(ObjectRow { state: ObjectState::Live, claimed_epoch: epoch, ..object }),
+            Edit::PutObject(object.needed(view.epoch()?)),
             Edit::AddLocations {
                 scope: Scope(project),
                 object: key,

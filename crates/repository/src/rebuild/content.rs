@@ -5,12 +5,12 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use heirloom_api::RebuildReport;
-use heirloom_catalog::{CatalogExt, Edit, VersionRow, VersionState};
+use heirloom_catalog::{CatalogExt, Edit, ObjectRow, VersionRow, VersionState};
 use heirloom_core::{CollectionId, Scope};
 use heirloom_manifest::{BlobId, Link, NodeId, NodeSource, empty_tree, visit_links};
 use heirloom_store::{Scanned, scan};
 
-use super::index::{EVERYTHING, Found, bad, locations, object_row};
+use super::index::{EVERYTHING, Found, bad, locations};
 use super::{RebuildProgress, Target};
 use crate::problem::Failure;
 use crate::read::{NODES_AT_ONCE, Nodes, half};
@@ -56,7 +56,7 @@ pub(super) fn write(
                 continue;
             }
             if !is_needed {
-                target.push(Edit::PutObject(object_row(key, size, now)))?;
+                target.push(Edit::PutObject(ObjectRow::stored(key, size, now)))?;
                 is_needed = true;
             }
             waiting += blobs.len();

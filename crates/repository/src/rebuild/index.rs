@@ -2,12 +2,10 @@
 //! serves the rebuild and is thrown away, and which of them tell of names.
 
 use heirloom_api::{Damage, RebuildReport};
-use heirloom_catalog::{
-    Catalog, Edit, Location, ObjectRow, ObjectState, ProjectRow, SqliteCatalog,
-};
+use heirloom_catalog::{Catalog, Edit, Location, ObjectRow, ProjectRow, SqliteCatalog};
 use heirloom_core::{EntityName, ProjectId, ProjectName, Scope, Timestamp, Ttl};
 use heirloom_manifest::BlobId;
-use heirloom_store::{Codec, Kind, LocalStore, ObjectKey, PackRecord, Scanned, scan};
+use heirloom_store::{Kind, LocalStore, ObjectKey, Scanned, scan};
 
 use super::RebuildProgress;
 use crate::Inner;
@@ -73,7 +71,7 @@ pub(super) fn find(
         let blobs = locations(&item);
         waiting += blobs.len();
         objects += 1;
-        edits.push(Edit::PutObject(object_row(key, size, now)));
+        edits.push(Edit::PutObject(ObjectRow::stored(key, size, now)));
         edits.push(Edit::AddLocations { scope: EVERYTHING, object: key, blobs });
         if waiting >= BATCH {
             index.write_soon(&mut |_| Ok(std::mem::take(&mut edits)))?;
@@ -99,38 +97,12 @@ pub(super) fn find(
 /// Places of all blobs of an object.
 pub(super) fn locations(object: &Scanned) -> Vec<(BlobId, Location)> {
     match object {
-        Scanned::Whole { id, size } => vec![(*id, whole(*id, *size))],
+        Scanned::Whole { id, size } => vec![(*id, Location::whole(*id, *size))],
         Scanned::Pack { key, records, .. } => {
-            records.iter().map(|record| (record.id, packed(*key, record))).collect()
+            records.iter().map(|record| (record.id, Location::packed(*key, record))).collect()
         }
         Scanned::Damaged { .. } | Scanned::Foreign(_) => Vec::new(),
     }
-}
-
-fn whole(id: BlobId, size: u64) -> Location {
-    Location {
-        object: ObjectKey::Whole(id),
-        offset: 0,
-        stored: size,
-        raw: size,
-        codec: Codec::Raw.code(),
-        kind: Kind::Content.code(),
-    }
-}
-
-fn packed(object: ObjectKey, record: &PackRecord) -> Location {
-    Location {
-        object,
-        offset: record.offset,
-        stored: record.stored_len,
-        raw: record.raw_len,
-        codec: record.codec.code(),
-        kind: record.kind.code(),
-    }
-}
-
-pub(super) fn object_row(key: ObjectKey, size: u64, now: Timestamp) -> ObjectRow {
-    ObjectRow { key, size, state: ObjectState::Live, claimed_epoch: 0, created_at: now }
 }
 
 pub(super) fn bad(object: String, blob: Option<BlobId>, what: String) -> Damage {

@@ -1,10 +1,10 @@
 //! Good bytes on their way into the store and the catalog.
 
-use heirloom_catalog::{CatalogExt, Edit, Location, ObjectRow, ObjectState};
+use heirloom_catalog::{CatalogExt, Edit, Location, ObjectRow};
 use heirloom_core::Scope;
 use heirloom_manifest::{BlobId, Node};
 use heirloom_store::{
-    Codec, Kind, MAX_PACKED_BLOB, ObjectKey, PACK_TARGET_SIZE, PackOptions, PackWriter, WHOLE_FROM,
+    Kind, MAX_PACKED_BLOB, ObjectKey, PACK_TARGET_SIZE, PackOptions, PackWriter, WHOLE_FROM,
     WholeWriter,
 };
 
@@ -13,6 +13,7 @@ use crate::Inner;
 use crate::journal::Piece;
 use crate::problem::Failure;
 use crate::record::VersionRecord;
+use crate::write::is_present;
 
 /// Gives the bytes of a blob: calls the first function whenever it begins, the second
 /// with the bytes as they come, and says where from.
@@ -55,15 +56,7 @@ impl<'r> Rewriter<'r> {
                 let size = writer.size();
                 let stored = writer.finish_replacing(id)?;
                 let object = ObjectKey::Whole(*id);
-                let location = Location {
-                    object,
-                    offset: 0,
-                    stored: size,
-                    raw: size,
-                    codec: Codec::Raw.code(),
-                    kind: Kind::Content.code(),
-                };
-                register(inner, object, size, scopes, &[(*id, location)])?;
+                register(inner, object, size, scopes, &[(*id, Location::whole(*id, size))])?;
                 drop(stored);
             }
             None => {
@@ -111,16 +104,7 @@ impl<'r> Rewriter<'r> {
                 .filter(|(_, scopes)| scopes.contains(&scope))
                 .filter_map(|(id, _)| {
                     let found = pack.records.binary_search_by(|record| record.id.cmp(id)).ok()?;
-                    let record = pack.records[found];
-                    let location = Location {
-                        object,
-                        offset: record.offset,
-                        stored: record.stored_len,
-                        raw: record.raw_len,
-                        codec: record.codec.code(),
-                        kind: record.kind.code(),
-                    };
-                    Some((*id, location))
+                    Some((*id, Location::packed(object, &pack.records[found])))
                 })
                 .collect();
             register(self.inner, object, pack.size, &[scope], &blobs)?;
@@ -141,21 +125,13 @@ fn register(
 ) -> Result<(), Failure> {
     let now = inner.env.now();
     inner.catalog.transact(|view| {
-        // Under the lock of writers, which a collector holds to remove it.
-        if inner.store.stat(&object)?.is_none_or(|info| info.size != size) {
+        if !is_present(inner, &object, size)? {
             let what = format!("{object} was removed while it was registered; try again");
             return Err(Failure(heirloom_api::Problem::new(
                 heirloom_core::ErrorCode::Conflict,
                 what,
             )));
         }
-        let row = ObjectRow {
-            key: object,
-            size,
-            state: ObjectState::Live,
-            claimed_epoch: view.epoch()?,
-            created_at: now,
-        };
         let mut edits = Vec::new();
         if let Some(before) = view.object(&object)?
             && before.size != size
@@ -163,7 +139,7 @@ fn register(
             // Its places were wrong with it.
             edits.push(Edit::DropObject(object));
         }
-        edits.push(Edit::PutObject(row));
+        edits.push(Edit::PutObject(ObjectRow::stored(object, size, now).needed(view.epoch()?)));
         for scope in scopes {
             let blobs = blobs.to_vec();
             for (blob, location) in &blobs {
