@@ -11,21 +11,17 @@ use heirloom_core::{
 use heirloom_manifest::{
     BlobId, Entry, ManifestId, NodeId, ReadError, TreeSummary, check_tree, empty_tree, new_nodes,
 };
-use heirloom_store::{Kind, PackOptions, PackWriter};
 
+use crate::numbering::{Content, Numbered, Written};
 use crate::problem::{Failure, step};
 use crate::read::Nodes;
-use crate::record::{MAX_RECORD_BYTES, RecordedRun, VersionRecord};
+use crate::record::{RecordedRun, VersionRecord};
 use crate::write::{claim, fenced};
-use crate::{Inner, access, docs, journal, write};
+use crate::{Inner, access, docs, journal};
 
 /// Blobs claimed at once. Large, because a catalog looks up a sorted batch that
 /// is a fair part of its table by scanning rather than one by one.
 const CLAIM_BATCH: usize = 65_536;
-
-/// Lost races for a number after which a commit gives up. Each lost race is
-/// another commit's success.
-pub(crate) const MAX_RACES: usize = 10_000;
 
 pub(crate) fn commit(
     inner: &Inner,
@@ -117,14 +113,6 @@ pub(crate) fn answered(inner: &Inner, operation: &Operation) -> Result<Option<Co
     })
 }
 
-/// A version that was checked and written down, but for its number.
-struct Written {
-    entries: u64,
-    size: u64,
-    record: BlobId,
-    expected: ExpectedIndex,
-}
-
 /// One request on its way into the catalog.
 struct Attempt<'r> {
     inner: &'r Inner,
@@ -145,13 +133,14 @@ struct Attempt<'r> {
 impl Attempt<'_> {
     fn commit(&self, draft: DraftId) -> Result<Committed, Failure> {
         // A key that was answered and content that is there already need no record.
-        let known = match self.place()? {
-            Some(_) => None,
-            None => self.decide_known()?,
-        };
-        let done = match known {
+        let done = match self.known()? {
             Some(done) => done,
-            None => match self.create(draft) {
+            None => match self.create(&Content {
+                scope: Scope(self.project.id),
+                draft,
+                root: self.request.root,
+                attachments: &self.request.attachments,
+            }) {
                 // The draft may have been ended by a twin of this very request.
                 Err(failure) if failure.0.code == ErrorCode::Fenced => {
                     self.decide(None).map_err(|_| failure)?
@@ -183,33 +172,15 @@ impl Attempt<'_> {
             Err(refusal) => Err(refusal.into()),
         }
     }
+}
 
-    /// What a record has to be written for, as things stand; `None` when the commit
-    /// makes no version. A look only: no other writer waits for it.
-    fn place(&self) -> Result<Option<ExpectedIndex>, Refusal> {
-        match self.inner.catalog.view(|view| self.rule(view, None)) {
-            Ok(_) => Ok(None),
-            Err(Refusal::IndexTaken { next, predecessor, .. }) => {
-                Ok(Some(ExpectedIndex { index: next, predecessor }))
-            }
-            Err(refusal) => Err(refusal),
-        }
-    }
-
-    /// The transaction of a commit that makes no version; `None` when it does by now.
-    fn decide_known(&self) -> Result<Option<rules::Committed>, Refusal> {
-        match self.decide(None) {
-            Err(Refusal::IndexTaken { .. }) => Ok(None),
-            other => other.map(Some),
-        }
-    }
-
-    /// The transaction. Without a record it makes no version, but tells by
-    /// [`Refusal::IndexTaken`] what a record is to be written for.
-    fn decide(&self, written: Option<&Written>) -> Result<rules::Committed, Refusal> {
+impl Numbered for Attempt<'_> {
+    fn inner(&self) -> &Inner {
         self.inner
-            .catalog
-            .transact(|view| self.rule(view, written).map(rules::Decision::into_parts))
+    }
+
+    fn name(&self) -> &ArtifactName {
+        &self.request.name
     }
 
     fn rule(
@@ -254,50 +225,47 @@ impl Attempt<'_> {
         )
     }
 
-    /// Checks the tree, writes a record for the number, and commits; again for
-    /// the next number when another commit was faster.
-    fn create(&self, draft: DraftId) -> Result<rules::Committed, Failure> {
-        let inner = self.inner;
-        let scope = Scope(self.project.id);
-        step("repository::check")?;
-        let TreeSummary { entries, size, .. } =
-            check_new(inner, scope, draft, self.request.root, &self.request.attachments)?;
-        let _turn = inner.home.as_ref().and_then(crate::Home::commit_turn);
-        for _ in 0..MAX_RACES {
-            // Looked up in this process's turn, so that the record can be kept.
-            let Some(next) = self.place()? else {
-                match self.decide_known()? {
-                    Some(done) => return Ok(done),
-                    None => continue,
-                }
-            };
-            let record =
-                inner.catalog.view(|view| self.build_record(view, &next, (entries, size)))?;
-            let bytes = record.encode();
-            if bytes.len() > MAX_RECORD_BYTES {
-                return Err(Problem::invalid(
-                    "description, metadata and command line are too long: more than 4 MiB",
-                )
-                .into());
+    fn record(
+        &self,
+        view: &dyn View,
+        next: &ExpectedIndex,
+        (entries, size): (u64, u64),
+    ) -> Result<VersionRecord, Failure> {
+        let Self { request, project, .. } = self;
+        let collection = rules::find_collection(view, project.id, &request.name)?;
+        let (collection_id, name, artifact_type) = match collection {
+            Some(row) => (row.id, row.name, row.artifact_type),
+            None => {
+                let artifact_type = request.artifact_type.clone();
+                let artifact_type = artifact_type
+                    .ok_or_else(|| Refusal::NeedsType { name: request.name.clone() })?;
+                (self.collection, request.name.clone(), artifact_type)
             }
-            step("repository::record")?;
-            let mut pack = PackWriter::new(&*inner.store, PackOptions::default())?;
-            let record = pack.add(Kind::VersionRecord, &bytes)?;
-            write::publish_pack(inner, scope, draft, pack)?;
-            step("repository::decide")?;
-            match self.decide(Some(&Written { entries, size, record, expected: next })) {
-                Err(Refusal::IndexTaken { .. }) => {}
-                other => return Ok(other?),
-            }
-        }
-        Err(Problem::new(
-            ErrorCode::Unavailable,
-            format!(
-                "`{}` is committed to faster than a record can be written; try again",
-                self.request.name
-            ),
-        )
-        .into())
+        };
+        let run = recorded_run(view, request.run)?;
+        Ok(VersionRecord {
+            version: self.version,
+            collection_id,
+            index: next.index,
+            predecessor: next.predecessor,
+            entity: project.entity.clone(),
+            project: project.name.clone(),
+            collection: name,
+            artifact_type,
+            root: request.root,
+            entries,
+            size,
+            created_at: self.now,
+            actor: self.caller.actor().to_owned(),
+            description: request.description.clone(),
+            metadata: self.metadata.clone(),
+            ttl: request.ttl,
+            run,
+            provenance: request.provenance.clone(),
+            aliases: sorted(&request.aliases),
+            tags: sorted(&request.tags),
+            attachments: request.attachments.clone(),
+        })
     }
 }
 
@@ -346,51 +314,6 @@ impl Operation {
             key: format!("{}/{}", caller.actor(), request.key),
             request: *hasher.finalize().as_bytes(),
         }
-    }
-}
-
-impl Attempt<'_> {
-    fn build_record(
-        &self,
-        view: &dyn View,
-        next: &ExpectedIndex,
-        (entries, size): (u64, u64),
-    ) -> Result<VersionRecord, Failure> {
-        let Self { request, project, .. } = self;
-        let collection = rules::find_collection(view, project.id, &request.name)?;
-        let (collection_id, name, artifact_type) = match collection {
-            Some(row) => (row.id, row.name, row.artifact_type),
-            None => {
-                let artifact_type = request.artifact_type.clone();
-                let artifact_type = artifact_type
-                    .ok_or_else(|| Refusal::NeedsType { name: request.name.clone() })?;
-                (self.collection, request.name.clone(), artifact_type)
-            }
-        };
-        let run = recorded_run(view, request.run)?;
-        Ok(VersionRecord {
-            version: self.version,
-            collection_id,
-            index: next.index,
-            predecessor: next.predecessor,
-            entity: project.entity.clone(),
-            project: project.name.clone(),
-            collection: name,
-            artifact_type,
-            root: request.root,
-            entries,
-            size,
-            created_at: self.now,
-            actor: self.caller.actor().to_owned(),
-            description: request.description.clone(),
-            metadata: self.metadata.clone(),
-            ttl: request.ttl,
-            run,
-            provenance: request.provenance.clone(),
-            aliases: sorted(&request.aliases),
-            tags: sorted(&request.tags),
-            attachments: request.attachments.clone(),
-        })
     }
 }
 

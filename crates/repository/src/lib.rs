@@ -42,6 +42,7 @@ mod gc;
 mod home;
 pub mod journal;
 mod lineage;
+mod numbering;
 mod owner;
 mod parts;
 mod problem;

@@ -5,15 +5,17 @@ use heirloom_api::{
     VersionRef,
 };
 use heirloom_catalog::rules::{self, By, ExpectedIndex, Refusal};
-use heirloom_catalog::{CatalogExt, EdgeKind, EdgeRow, ProjectRow, RunRow, VersionRow};
-use heirloom_core::{Caller, CollectionId, ErrorCode, Role, RunName, Scope, Timestamp, VersionId};
-use heirloom_manifest::{BlobId, ManifestId, TreeSummary};
-use heirloom_store::{Kind, PackOptions, PackWriter};
+use heirloom_catalog::{CatalogExt, EdgeKind, EdgeRow, ProjectRow, RunRow, VersionRow, View};
+use heirloom_core::{
+    ArtifactName, Caller, CollectionId, Role, RunName, Scope, Timestamp, VersionId,
+};
+use heirloom_manifest::ManifestId;
 
-use crate::commit::{MAX_RACES, check_new, recorded_run, sorted};
+use crate::commit::{recorded_run, sorted};
+use crate::numbering::{Content, Numbered, Written};
 use crate::problem::Failure;
-use crate::record::{MAX_RECORD_BYTES, VersionRecord};
-use crate::write::{self, fenced};
+use crate::record::VersionRecord;
+use crate::write::fenced;
 use crate::{Inner, access, docs, edit};
 
 /// A version by its identity, in its own collection, whatever its state.
@@ -52,11 +54,14 @@ pub(crate) fn import_version(
         collection: CollectionId((inner.env.random() >> 1) as i64),
         now: inner.env.now(),
     };
-    let done = match import.decide(None) {
-        Err(Refusal::IndexTaken { next, predecessor, .. }) => {
-            import.create(ExpectedIndex { index: next, predecessor })?
-        }
-        other => other?,
+    let done = match import.known()? {
+        Some(done) => done,
+        None => import.create(&Content {
+            scope: Scope(import.project.id),
+            draft: request.draft,
+            root: request.root,
+            attachments: &[],
+        })?,
     };
     inner.catalog.view(|view| {
         let row: VersionRow = view
@@ -73,13 +78,6 @@ pub(crate) fn import_version(
     })
 }
 
-/// A version that was checked and written down.
-struct Written {
-    tree: (u64, u64),
-    record: BlobId,
-    expected: ExpectedIndex,
-}
-
 struct Import<'r> {
     inner: &'r Inner,
     caller: &'r Caller,
@@ -90,106 +88,87 @@ struct Import<'r> {
     now: Timestamp,
 }
 
-impl Import<'_> {
-    fn decide(&self, written: Option<&Written>) -> Result<rules::Committed, Refusal> {
-        let request = self.request;
-        let (entries, size) = written.map_or((0, 0), |written| written.tree);
-        self.inner.catalog.transact(|view| {
-            let decision = rules::import_version(
-                view,
-                &rules::ImportVersion {
-                    by: By { actor: self.caller.actor(), at: self.now, admin: false },
-                    project: self.project.id,
-                    name: &request.name,
-                    artifact_type: &request.artifact_type,
-                    collection: self.collection,
-                    version: request.version,
-                    digest: request.digest,
-                    root: request.root,
-                    entries,
-                    size,
-                    tags: &request.tags,
-                    description: request.description.as_deref(),
-                    metadata: self.metadata.as_deref(),
-                    ttl: request.ttl,
-                    created_at: request.created_at,
-                    actor: &request.actor,
-                    run: request.run,
-                    provenance: &request.provenance,
-                    attachments: &[],
-                    draft: request.draft,
-                    from: &request.origin.from,
-                    repository: &request.origin.repository,
-                    expected: written.map(|written| written.expected),
-                    record: written.map(|written| written.record),
-                },
-            )?;
-            Ok(decision.into_parts())
-        })
+impl Numbered for Import<'_> {
+    fn inner(&self) -> &Inner {
+        self.inner
     }
 
-    /// Checks the tree, writes a record for the number, and commits; again for the
-    /// next number when another commit was faster.
-    fn create(&self, mut next: ExpectedIndex) -> Result<rules::Committed, Failure> {
-        let (inner, request) = (self.inner, self.request);
-        let scope = Scope(self.project.id);
-        let TreeSummary { entries, size, .. } =
-            check_new(inner, scope, request.draft, request.root, &[])?;
-        let _turn = inner.home.as_ref().and_then(crate::Home::commit_turn);
-        for _ in 0..MAX_RACES {
-            let bytes = self.record(&next, (entries, size))?.encode();
-            if bytes.len() > MAX_RECORD_BYTES {
-                return Err(Problem::invalid(
-                    "description, metadata and command line are too long: more than 4 MiB",
-                )
-                .into());
-            }
-            let mut pack = PackWriter::new(&*inner.store, PackOptions::default())?;
-            let record = pack.add(Kind::VersionRecord, &bytes)?;
-            write::publish_pack(inner, scope, request.draft, pack)?;
-            let written = Written { tree: (entries, size), record, expected: next };
-            match self.decide(Some(&written)) {
-                Err(Refusal::IndexTaken { next: index, predecessor, .. }) => {
-                    next = ExpectedIndex { index, predecessor };
-                }
-                other => return Ok(other?),
-            }
-        }
-        let what = format!("`{}` is committed to too fast; try again", request.name);
-        Err(Problem::new(ErrorCode::Unavailable, what).into())
+    fn name(&self) -> &ArtifactName {
+        &self.request.name
     }
 
-    fn record(&self, next: &ExpectedIndex, tree: (u64, u64)) -> Result<VersionRecord, Failure> {
+    fn rule(
+        &self,
+        view: &dyn View,
+        written: Option<&Written>,
+    ) -> Result<rules::Decision<rules::Committed>, Refusal> {
         let request = self.request;
-        self.inner.catalog.view(|view| {
-            let found = rules::find_collection(view, self.project.id, &request.name)?;
-            let (collection_id, collection, artifact_type) = match found {
-                Some(row) => (row.id, row.name, row.artifact_type),
-                None => (self.collection, request.name.clone(), request.artifact_type.clone()),
-            };
-            Ok(VersionRecord {
+        let (entries, size) = written.map_or((0, 0), |written| (written.entries, written.size));
+        rules::import_version(
+            view,
+            &rules::ImportVersion {
+                by: By { actor: self.caller.actor(), at: self.now, admin: false },
+                project: self.project.id,
+                name: &request.name,
+                artifact_type: &request.artifact_type,
+                collection: self.collection,
                 version: request.version,
-                collection_id,
-                index: next.index,
-                predecessor: next.predecessor,
-                entity: self.project.entity.clone(),
-                project: self.project.name.clone(),
-                collection,
-                artifact_type,
+                digest: request.digest,
                 root: request.root,
-                entries: tree.0,
-                size: tree.1,
-                created_at: request.created_at,
-                actor: request.actor.clone(),
-                description: request.description.clone(),
-                metadata: self.metadata.clone(),
+                entries,
+                size,
+                tags: &request.tags,
+                description: request.description.as_deref(),
+                metadata: self.metadata.as_deref(),
                 ttl: request.ttl,
-                run: recorded_run(view, request.run)?,
-                provenance: request.provenance.clone(),
-                aliases: Vec::new(),
-                tags: sorted(&request.tags),
-                attachments: Vec::new(),
-            })
+                created_at: request.created_at,
+                actor: &request.actor,
+                run: request.run,
+                provenance: &request.provenance,
+                attachments: &[],
+                draft: request.draft,
+                from: &request.origin.from,
+                repository: &request.origin.repository,
+                expected: written.map(|written| written.expected),
+                record: written.map(|written| written.record),
+            },
+        )
+    }
+
+    fn record(
+        &self,
+        view: &dyn View,
+        next: &ExpectedIndex,
+        tree: (u64, u64),
+    ) -> Result<VersionRecord, Failure> {
+        let request = self.request;
+        let found = rules::find_collection(view, self.project.id, &request.name)?;
+        let (collection_id, collection, artifact_type) = match found {
+            Some(row) => (row.id, row.name, row.artifact_type),
+            None => (self.collection, request.name.clone(), request.artifact_type.clone()),
+        };
+        Ok(VersionRecord {
+            version: request.version,
+            collection_id,
+            index: next.index,
+            predecessor: next.predecessor,
+            entity: self.project.entity.clone(),
+            project: self.project.name.clone(),
+            collection,
+            artifact_type,
+            root: request.root,
+            entries: tree.0,
+            size: tree.1,
+            created_at: request.created_at,
+            actor: request.actor.clone(),
+            description: request.description.clone(),
+            metadata: self.metadata.clone(),
+            ttl: request.ttl,
+            run: recorded_run(view, request.run)?,
+            provenance: request.provenance.clone(),
+            aliases: Vec::new(),
+            tags: sorted(&request.tags),
+            attachments: Vec::new(),
         })
     }
 }

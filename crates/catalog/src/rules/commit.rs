@@ -3,7 +3,7 @@
 
 use heirloom_core::{
     Alias, ArtifactName, ArtifactType, CollectionId, DraftId, ProjectId, Provenance, RunId, Scope,
-    Tag, Ttl, VersionId, VersionIndex,
+    Tag, Timestamp, Ttl, VersionId, VersionIndex,
 };
 use heirloom_manifest::{BlobId, ManifestId, NodeId};
 use serde::{Deserialize, Serialize};
@@ -229,68 +229,42 @@ fn create(
     let Some(draft) = request.draft else {
         return Err(Refusal::NeedsDraft { name: request.name.clone() });
     };
-    let (next, predecessor) = match &found {
-        Some(row) => (row.next_index, row.last_record),
-        None => (VersionIndex::ZERO, None),
-    };
-    let place = ExpectedIndex { index: next, predecessor };
-    let record = match (request.expected, request.record) {
-        (Some(expected), Some(record)) if expected == place => record,
-        (expected, _) => {
-            let expected = expected.map(|expected| expected.index);
-            return Err(Refusal::IndexTaken { expected, next, predecessor });
-        }
-    };
-    check_stored(view, request, record)?;
-    if view.version(request.version)?.is_some() {
-        return Err(Refusal::IdTaken { what: "version", id: request.version.get().into() });
-    }
-
-    let mut edits = Vec::new();
-    let before = match found {
-        Some(row) => row,
-        None => new_collection(view, request, &mut edits)?,
-    };
-    let collection = CollectionRow { next_index: next.next(), last_record: Some(record), ..before };
-    let (id, name) = (collection.id, collection.name.clone());
-    edits.push(Edit::PutCollection(collection.clone()));
-    edits.push(Edit::PutVersion(VersionRow {
-        id: request.version,
-        collection: id,
-        index: next,
+    let new = NewVersion {
+        by,
+        project: request.project,
+        name: request.name,
+        artifact_type: request.artifact_type,
+        collection: request.collection,
+        version: request.version,
         digest: request.digest,
         root: request.root,
         entries: request.entries,
         size: request.size,
-        description: request.description.map(str::to_owned),
-        metadata: request.metadata.map(str::to_owned),
+        description: request.description,
+        metadata: request.metadata,
         ttl: request.ttl,
         created_at: by.at,
-        actor: by.actor.to_owned(),
+        actor: by.actor,
         run: request.run,
-        provenance: request.provenance.clone(),
-        record,
-        attachments: request.attachments.to_vec(),
-        state: VersionState::Committed,
-    }));
-    edits.push(Edit::AddMembership(MembershipRow {
-        collection: id,
-        index: next,
-        version: request.version,
-        created_at: by.at,
-    }));
+        provenance: request.provenance,
+        attachments: request.attachments,
+        expected: request.expected,
+        record: request.record,
+    };
+    let (Place { collection, index, record }, mut edits) = append(view, found, &new)?;
+    let id = collection.id;
     let mut detail = json!({ "digest": request.digest, "record": record });
     finish_parts(view, request, &collection, request.version, &mut detail, &mut edits)?;
-    edits.push(event(by, EventKind::Committed, id, Some(next), request.run, detail));
-    advance_latest(view, by, id, next, &mut edits)?;
-    put_aliases(view, by, id, request.aliases, next, false, &mut edits)?;
-    add_tags(view, by, id, next, request.version, request.tags, &mut edits)?;
+    edits.push(event(by, EventKind::Committed, id, Some(index), request.run, detail));
+    advance_latest(view, by, id, index, &mut edits)?;
+    put_aliases(view, by, id, request.aliases, index, false, &mut edits)?;
+    add_tags(view, by, id, index, request.version, request.tags, &mut edits)?;
     push_produced(request, &collection, request.version, &mut edits);
     edits.push(Edit::EndDraft(draft));
     let answer = Committed {
         collection: id,
-        name,
-        index: next,
+        name: collection.name,
+        index,
         version: request.version,
         digest: request.digest,
         created: true,
@@ -298,22 +272,120 @@ fn create(
     Ok(Decision { edits, answer })
 }
 
+/// A version on its way to the next number of a collection, logged here or brought
+/// from elsewhere.
+pub(super) struct NewVersion<'a> {
+    pub(super) by: By<'a>,
+    pub(super) project: ProjectId,
+    pub(super) name: &'a ArtifactName,
+    pub(super) artifact_type: Option<&'a ArtifactType>,
+    pub(super) collection: CollectionId,
+    pub(super) version: VersionId,
+    pub(super) digest: ManifestId,
+    pub(super) root: NodeId,
+    pub(super) entries: u64,
+    pub(super) size: u64,
+    pub(super) description: Option<&'a str>,
+    pub(super) metadata: Option<&'a str>,
+    pub(super) ttl: Ttl,
+    /// When it was first committed, and by whom.
+    pub(super) created_at: Timestamp,
+    pub(super) actor: &'a str,
+    pub(super) run: Option<RunId>,
+    pub(super) provenance: &'a Provenance,
+    pub(super) attachments: &'a [BlobId],
+    pub(super) expected: Option<ExpectedIndex>,
+    pub(super) record: Option<BlobId>,
+}
+
+/// What a new version got.
+pub(super) struct Place {
+    /// The collection, with the version in it.
+    pub(super) collection: CollectionRow,
+    pub(super) index: VersionIndex,
+    pub(super) record: BlobId,
+}
+
+/// Gives a version the next number of its collection, which is made when there is
+/// none. What else there is to say of it (event, aliases, tags, edges) is for the
+/// caller to add to the edits.
+///
+/// # Errors
+/// [`Refusal::IndexTaken`] unless the record was written for this very place;
+/// [`Refusal::MissingBlobs`], [`Refusal::IdTaken`], [`Refusal::NeedsType`].
+pub(super) fn append(
+    view: &dyn View,
+    found: Option<CollectionRow>,
+    new: &NewVersion<'_>,
+) -> Result<(Place, Vec<Edit>), Refusal> {
+    let (index, predecessor) = match &found {
+        Some(row) => (row.next_index, row.last_record),
+        None => (VersionIndex::ZERO, None),
+    };
+    let place = ExpectedIndex { index, predecessor };
+    let record = match (new.expected, new.record) {
+        (Some(expected), Some(record)) if expected == place => record,
+        (expected, _) => {
+            let expected = expected.map(|expected| expected.index);
+            return Err(Refusal::IndexTaken { expected, next: index, predecessor });
+        }
+    };
+    check_stored(view, new, record)?;
+    if view.version(new.version)?.is_some() {
+        return Err(Refusal::IdTaken { what: "version", id: new.version.get().into() });
+    }
+    let mut edits = Vec::new();
+    let before = match found {
+        Some(row) => row,
+        None => new_collection(view, new, &mut edits)?,
+    };
+    let collection =
+        CollectionRow { next_index: index.next(), last_record: Some(record), ..before };
+    edits.push(Edit::PutCollection(collection.clone()));
+    edits.push(Edit::PutVersion(VersionRow {
+        id: new.version,
+        collection: collection.id,
+        index,
+        digest: new.digest,
+        root: new.root,
+        entries: new.entries,
+        size: new.size,
+        description: new.description.map(str::to_owned),
+        metadata: new.metadata.map(str::to_owned),
+        ttl: new.ttl,
+        created_at: new.created_at,
+        actor: new.actor.to_owned(),
+        run: new.run,
+        provenance: new.provenance.clone(),
+        record,
+        attachments: new.attachments.to_vec(),
+        state: VersionState::Committed,
+    }));
+    edits.push(Edit::AddMembership(MembershipRow {
+        collection: collection.id,
+        index,
+        version: new.version,
+        created_at: new.by.at,
+    }));
+    Ok((Place { collection, index, record }, edits))
+}
+
 /// The row of a collection to be made; a redirect of that name, which leads to
 /// nothing any more, goes.
 fn new_collection(
     view: &dyn View,
-    request: &Commit<'_>,
+    new: &NewVersion<'_>,
     edits: &mut Vec<Edit>,
 ) -> Result<CollectionRow, Refusal> {
-    let Some(artifact_type) = request.artifact_type else {
-        return Err(Refusal::NeedsType { name: request.name.clone() });
+    let Some(artifact_type) = new.artifact_type else {
+        return Err(Refusal::NeedsType { name: new.name.clone() });
     };
     fresh_collection(
         view,
         CollectionRow {
-            id: request.collection,
-            project: request.project,
-            name: request.name.clone(),
+            id: new.collection,
+            project: new.project,
+            name: new.name.clone(),
             artifact_type: artifact_type.clone(),
             kind: CollectionKind::Sequence,
             description: None,
@@ -321,7 +393,7 @@ fn new_collection(
             retention: None,
             next_index: VersionIndex::ZERO,
             last_record: None,
-            created_at: request.by.at,
+            created_at: new.by.at,
             deleted_at: None,
         },
         edits,
@@ -344,12 +416,12 @@ pub(super) fn fresh_collection(
 
 /// Root, record and attachments must be in the project. The rest of the tree was
 /// claimed or published under the draft, which is alive, or hangs on its base.
-fn check_stored(view: &dyn View, request: &Commit<'_>, record: BlobId) -> Result<(), Refusal> {
-    let mut needed = vec![request.root.as_blob(), record];
-    needed.extend(request.attachments);
+fn check_stored(view: &dyn View, new: &NewVersion<'_>, record: BlobId) -> Result<(), Refusal> {
+    let mut needed = vec![new.root.as_blob(), record];
+    needed.extend(new.attachments);
     needed.sort_unstable();
     needed.dedup();
-    let found = view.locate(Scope(request.project), &needed)?;
+    let found = view.locate(Scope(new.project), &needed)?;
     let blobs: Vec<BlobId> =
         needed.into_iter().zip(found).filter(|(_, at)| at.is_none()).map(|(id, _)| id).collect();
     match blobs.is_empty() {

@@ -3,22 +3,19 @@
 
 use heirloom_core::{
     ArtifactName, ArtifactType, CollectionId, DraftId, ProjectId, Provenance, RunId, RunState,
-    Scope, Tag, Timestamp, Ttl, VersionId, VersionIndex,
+    Scope, Tag, Timestamp, Ttl, VersionId,
 };
 use heirloom_manifest::{BlobId, ManifestId, NodeId};
 use serde_json::json;
 
 use super::alias::advance_latest;
-use super::commit::{Committed, ExpectedIndex, fresh_collection};
+use super::commit::{Committed, ExpectedIndex, NewVersion, Place, append};
 use super::draft::check_draft;
 use super::journal::event;
 use super::lookup::{existing_run, loggable};
 use super::update::{add_tags, check_json_object};
 use super::{By, Decision, Refusal};
-use crate::row::{
-    CollectionKind, CollectionRow, EdgeKind, EdgeRow, EventKind, MembershipRow, RunRow, VersionRow,
-    VersionState,
-};
+use crate::row::{EdgeKind, EdgeRow, EventKind, RunRow, VersionRow};
 use crate::view::{Edit, View};
 
 /// Brings a version from another repository into a collection.
@@ -118,68 +115,45 @@ pub fn import_version(
         existing_run(view, run)?;
     }
     check_json_object("metadata", request.metadata)?;
-    let (next, predecessor) = match &found {
-        Some(row) => (row.next_index, row.last_record),
-        None => (VersionIndex::ZERO, None),
-    };
-    let place = ExpectedIndex { index: next, predecessor };
-    let record = match (request.expected, request.record) {
-        (Some(expected), Some(record)) if expected == place => record,
-        (expected, _) => {
-            let expected = expected.map(|expected| expected.index);
-            return Err(Refusal::IndexTaken { expected, next, predecessor });
-        }
-    };
-    check_stored(view, request, record)?;
-
     let by = request.by;
-    let mut edits = Vec::new();
-    let before = match found {
-        Some(row) => row,
-        None => new_collection(view, request, &mut edits)?,
-    };
-    let collection = CollectionRow { next_index: next.next(), last_record: Some(record), ..before };
-    let (id, name) = (collection.id, collection.name.clone());
-    edits.push(Edit::PutCollection(collection));
-    edits.push(Edit::PutVersion(VersionRow {
-        id: request.version,
-        collection: id,
-        index: next,
+    let new = NewVersion {
+        by,
+        project: request.project,
+        name: request.name,
+        artifact_type: Some(request.artifact_type),
+        collection: request.collection,
+        version: request.version,
         digest: request.digest,
         root: request.root,
         entries: request.entries,
         size: request.size,
-        description: request.description.map(str::to_owned),
-        metadata: request.metadata.map(str::to_owned),
+        description: request.description,
+        metadata: request.metadata,
         ttl: request.ttl,
         created_at: request.created_at,
-        actor: request.actor.to_owned(),
+        actor: request.actor,
         run: request.run,
-        provenance: request.provenance.clone(),
-        record,
-        attachments: request.attachments.to_vec(),
-        state: VersionState::Committed,
-    }));
-    edits.push(Edit::AddMembership(MembershipRow {
-        collection: id,
-        index: next,
-        version: request.version,
-        created_at: by.at,
-    }));
+        provenance: request.provenance,
+        attachments: request.attachments,
+        expected: request.expected,
+        record: request.record,
+    };
+    let (Place { collection, index, record }, mut edits) = append(view, found, &new)?;
+    let id = collection.id;
     let detail = json!({
         "digest": request.digest,
         "record": record,
         "from": request.from,
         "repository": request.repository,
     });
-    edits.push(event(by, EventKind::Imported, id, Some(next), request.run, detail));
-    advance_latest(view, by, id, next, &mut edits)?;
-    add_tags(view, by, id, next, request.version, request.tags, &mut edits)?;
+    edits.push(event(by, EventKind::Imported, id, Some(index), request.run, detail));
+    advance_latest(view, by, id, index, &mut edits)?;
+    add_tags(view, by, id, index, request.version, request.tags, &mut edits)?;
     edits.push(Edit::EndDraft(request.draft));
     let answer = Committed {
         collection: id,
-        name,
-        index: next,
+        name: collection.name,
+        index,
         version: request.version,
         digest: request.digest,
         created: true,
@@ -207,47 +181,6 @@ fn here(
             created: false,
         },
     })
-}
-
-fn new_collection(
-    view: &dyn View,
-    request: &ImportVersion<'_>,
-    edits: &mut Vec<Edit>,
-) -> Result<CollectionRow, Refusal> {
-    let row = CollectionRow {
-        id: request.collection,
-        project: request.project,
-        name: request.name.clone(),
-        artifact_type: request.artifact_type.clone(),
-        kind: CollectionKind::Sequence,
-        description: None,
-        ttl: Ttl::Inherit,
-        retention: None,
-        next_index: VersionIndex::ZERO,
-        last_record: None,
-        created_at: request.by.at,
-        deleted_at: None,
-    };
-    fresh_collection(view, row, edits)
-}
-
-/// Root, record and attachments must be in the project; see the commit.
-fn check_stored(
-    view: &dyn View,
-    request: &ImportVersion<'_>,
-    record: BlobId,
-) -> Result<(), Refusal> {
-    let mut needed = vec![request.root.as_blob(), record];
-    needed.extend(request.attachments);
-    needed.sort_unstable();
-    needed.dedup();
-    let found = view.locate(Scope(request.project), &needed)?;
-    let blobs: Vec<BlobId> =
-        needed.into_iter().zip(found).filter(|(_, at)| at.is_none()).map(|(id, _)| id).collect();
-    match blobs.is_empty() {
-        true => Ok(()),
-        false => Err(Refusal::MissingBlobs { blobs }),
-    }
 }
 
 /// Brings a run; the row is what the other repository says of it. A run that is
